@@ -1,0 +1,87 @@
+import { readFileSync } from "node:fs";
+import { defineConfig } from "vitest/config";
+
+const root = import.meta.dirname;
+
+/** `sagaz/…` means the sources in tests, so that coverage counts them; read from the exports map, so the two cannot drift. */
+function sourceAliases() {
+  const { exports } = JSON.parse(readFileSync(`${root}/packages/sagaz/package.json`, "utf8")) as {
+    exports?: Record<string, { default: string } | string>;
+  };
+  return Object.entries(exports ?? {}).flatMap(([subpath, target]) =>
+    typeof target === "string"
+      ? []
+      : {
+          find: new RegExp(`^sagaz${subpath.slice(1)}$`),
+          replacement: `${root}/packages/sagaz/${target.default.replace("./dist/", "src/").replace(/\.js$/, ".ts")}`,
+        },
+  );
+}
+
+export default defineConfig({
+  // Node runs no decorators: esbuild lowers the TC39 ones at this target.
+  esbuild: { target: "es2022" },
+  resolve: { alias: sourceAliases() },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "bench/**/*.test.ts"],
+          exclude: ["**/node_modules/**", "**/*.int.test.ts"],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "types",
+          include: [],
+          typecheck: {
+            enabled: true,
+            only: true,
+            include: ["packages/*/src/**/*.test-d.ts"],
+            tsconfig: "tests/tsconfig.json",
+            ignoreSourceErrors: true, // `npm run check` type-checks the sources
+          },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "int",
+          include: [
+            "packages/*/src/**/*.int.test.ts",
+            "tools/**/*.int.test.ts",
+            "bench/**/*.int.test.ts",
+            "tests/system/**/*.test.ts",
+          ],
+          globalSetup: ["tools/postgres-for-tests.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      { extends: true, test: { name: "tidy", include: ["tests/tidy/**/*.test.ts"], testTimeout: 60_000 } },
+      {
+        extends: true,
+        test: { name: "simulation", include: ["tests/simulation/**/*.test.ts"], testTimeout: 300_000 },
+      },
+      {
+        extends: true,
+        test: { name: "examples", include: ["examples/**/*.test.ts"], testTimeout: 300_000 },
+      },
+    ],
+    coverage: {
+      provider: "v8",
+      include: ["packages/sagaz/src/**/*.ts"],
+      exclude: ["**/*.test.ts", "**/*.test-d.ts", "**/*.generated.ts"],
+      reporter: ["text-summary", "json", "html"],
+      reportsDirectory: "coverage",
+      thresholds: {
+        lines: 96,
+        branches: 96,
+        "packages/sagaz/src/core/**": { lines: 100, branches: 100, functions: 100, statements: 100 },
+      },
+    },
+  },
+});
