@@ -1,0 +1,26 @@
+import { existsSync, readdirSync } from "node:fs";
+import path from "node:path";
+
+/** The newest PostgreSQL installed on this machine (Debian's folders, Homebrew's, then PATH), or undefined. */
+export function findInstalledPostgres(): string | undefined {
+  const candidates = [
+    ...versionsBelow("/usr/lib/postgresql", (version) => path.join(version, "bin")),
+    ...versionsBelow("/opt/homebrew/opt", (name) => path.join(name, "bin"), /^postgresql@\d+$/),
+    ...(process.env["PATH"] ?? "").split(path.delimiter),
+  ];
+  return candidates.find((folder) => isComplete(folder));
+}
+
+/** A folder of PostgreSQL programs counts only when it can both make and run a cluster; clients alone do not. */
+function isComplete(binDir: string): boolean {
+  return ["initdb", "postgres"].every((program) => existsSync(path.join(binDir, program)));
+}
+
+function versionsBelow(root: string, toBinDir: (name: string) => string, pattern = /^\d+$/): string[] {
+  if (!existsSync(root)) return [];
+  const majorOf = (name: string) => Number(name.replace(/^\D+/, ""));
+  return readdirSync(root)
+    .filter((name) => pattern.test(name))
+    .sort((a, b) => majorOf(b) - majorOf(a))
+    .map((name) => path.join(root, toBinDir(name)));
+}
