@@ -1,0 +1,366 @@
+import type { SqlRunner } from "../core/definition/context.ts";
+import type { ParkReason } from "../core/saga/events.ts";
+import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
+
+/**
+ * What sagaz needs from a database. One contract, kept by every adapter and checked by the rules in
+ * `sagaz/testing`; split by what is stored.
+ *
+ * Times are milliseconds since 1970 by the database's clock. Payloads cross as JSON text, made once by the runtime:
+ * adapters store and return them as they are. All methods throw `SagaError`:
+ * - `SAGAZ_STORAGE_UNAVAILABLE`: certainly nothing was written; trying again later can help;
+ * - `SAGAZ_COMMIT_IN_DOUBT`: the write may or may not have happened;
+ * - `SAGAZ_STORAGE_READ_ONLY`, `SAGAZ_STORAGE_REFUSED`, `SAGAZ_CONFLICT`, `SAGAZ_FENCED`: certainly nothing was
+ *   written, and the same call will not succeed (read-only: not yet).
+ */
+export interface SagaStorage {
+  /** For messages: "PostgreSQL", "memory". */
+  readonly name: string;
+  readonly can: StorageAbilities;
+  /** Connects, migrates, prepares. Safe twice. */
+  start(): Promise<void>;
+  /** Closes what start opened (never what the user handed in). Safe twice and before start. */
+  stop(): Promise<void>;
+  readonly journal: JournalStore;
+  readonly leases: LeaseStore;
+  readonly mailbox: MailboxStore;
+  readonly queries: QueryStore;
+  readonly upkeep: UpkeepStore;
+  /**
+   * Calls the listener when something may have changed: work to claim, mail to fetch, a saga ended. Hints may be
+   * lost, repeated or wrong; polling is what guarantees. Returns how to stop listening.
+   */
+  listen(listener: (hint: Hint) => void): () => void;
+}
+
+/** What an adapter cannot do is declared here and refused with `SAGAZ_CANNOT`, not ignored. */
+export interface StorageAbilities {
+  /** Start a saga inside the caller's transaction. */
+  readonly joinTransaction: boolean;
+  /** Run transactional steps (`ctx.tx`). */
+  readonly transactionalSteps: boolean;
+}
+
+/** See {@link SagaStorage.listen}. */
+export type Hint = "work" | "mail" | "ended";
+
+/** The append-only events, with the rows that are projected from them, written in the same transaction. */
+export interface JournalStore {
+  /**
+   * Writes a batch in one transaction: all of it or nothing. Checks in that transaction that the worker is not
+   * fenced (`SAGAZ_FENCED`), and that each entry's first seq is free and the saga is owned by this epoch
+   * (`SAGAZ_CONFLICT` with `sagaId` in its details where it can tell).
+   */
+  append(batch: AppendBatch): Promise<AppendReceipt>;
+  /** What is really stored of these sagas: asked after a commit in doubt. Unknown sagas are left out. */
+  tails(sagaIds: readonly string[]): Promise<readonly Tail[]>;
+  /**
+   * Starts with idempotency keys, in a transaction and on a connection of their own. Outcomes in the order of the
+   * starts. A key held by another open transaction for longer than 1 s: `SAGAZ_START_IN_PROGRESS` for that one.
+   */
+  startKeyed(epoch: number, starts: readonly StartRow[]): Promise<readonly KeyedOutcome[]>;
+  /** Starts an unowned saga inside the caller's transaction: it exists if and only if that commits. */
+  startIn(tx: SqlRunner, start: StartRow): Promise<KeyedOutcome>;
+  /**
+   * Runs `work` in a transaction of the engine's; `append` writes the batch as the last statements before COMMIT.
+   * When `work` throws, nothing is written.
+   */
+  transaction<T>(work: (tx: SqlRunner, append: (batch: AppendBatch) => Promise<AppendReceipt>) => Promise<T>): Promise<T>;
+}
+
+/** What one write of a worker holds. One saga may have several entries, in order. */
+export interface AppendBatch {
+  readonly epoch: number;
+  readonly entries: readonly AppendEntry[];
+}
+
+/** Events of one saga and what changes with them. */
+export interface AppendEntry {
+  readonly sagaId: string;
+  /** Seq of `events[0]`. 1 with `start`. Entries without events (a mere release) carry the next free seq. */
+  readonly firstSeq: number;
+  readonly events: readonly EventRow[];
+  /** The new saga's row; its events begin with `saga_started`. */
+  readonly start: StartRow | undefined;
+  /** What changes in the saga's row, or undefined when nothing that lists show has changed. */
+  readonly row: RowChange | undefined;
+  /** New sagas (children, forks) that exist if and only if this entry does. Unowned, claimable at once. */
+  readonly spawns: readonly StartRow[];
+  /** Mail to other sagas. A saga that does not exist is passed over. */
+  readonly mails: readonly NewMail[];
+  /** Mail that these events answer; it is deleted with them. */
+  readonly readMails: readonly string[];
+}
+
+/** One event as stored. */
+export interface EventRow {
+  readonly type: string;
+  readonly step: string | null;
+  /** JSON text. */
+  readonly data: string;
+}
+
+/** A new saga. */
+export interface StartRow {
+  readonly sagaId: string;
+  readonly sagaName: string;
+  readonly version: number;
+  readonly graphHash: string;
+  readonly tenantId: string | null;
+  readonly correlationId: string | null;
+  /** Owned by the writing worker, or for any worker to claim from `wakeAt` on. */
+  readonly owned: boolean;
+  /** When unowned: not before this time; null is now. */
+  readonly wakeAt: number | null;
+  readonly idempotencyKey: string | null;
+  /** SHA-256 of the canonical JSON of the input, hex; with a key only. */
+  readonly inputHash: string | null;
+  /** Free attributes to search by: JSON text of a flat object of strings, or null. */
+  readonly attributes: string | null;
+  readonly parentId: string | null;
+  /** The `saga_started` event. Entries that carry a start repeat it in `events`; spawns and keyed starts do not. */
+  readonly started: EventRow;
+}
+
+/** The projected part of a saga's row after an entry. */
+export interface RowChange {
+  readonly status: SagaStatus;
+  readonly waitingFor: WaitReason | null;
+  readonly parkedReason: ParkReason | null;
+  readonly paused: boolean;
+  /** One line for lists: the first failure's message. */
+  readonly error: string | null;
+  /** JSON text of the output, once completed. */
+  readonly output: string | null;
+  /** The saga has ended: `finished_at` is set to the time of this write. */
+  readonly finished: boolean;
+  /**
+   * `keep`: this worker goes on with it. Otherwise the saga is given up: unowned, to be claimed from `wakeAt` on
+   * (null: not before mail arrives). If more mail was sent than `mailSeq` says we took, it is claimable at once.
+   */
+  readonly release: undefined | { readonly wakeAt: number | null; readonly mailSeq: number };
+}
+
+/** What a write answers. */
+export interface AppendReceipt {
+  /** Time of the write. */
+  readonly at: number;
+}
+
+/** The end of a stored journal. */
+export interface Tail {
+  readonly sagaId: string;
+  readonly seq: number;
+  readonly owner: number | null;
+}
+
+/** How a keyed start ended: a new saga, or the one that had the key. */
+export type KeyedOutcome =
+  | { readonly kind: "started"; readonly sagaId: string }
+  | { readonly kind: "existing"; readonly sagaId: string; readonly sameInput: boolean }
+  | { readonly kind: "busy" };
+
+/** Workers, their leases, and who owns which saga. An owner is an epoch: one number per registration, never reused. */
+export interface LeaseStore {
+  /** `SAGAZ_DEFINITION_CHANGED` when a version is known with another graph. Parked `definition_missing` sagas that this worker can run become claimable. */
+  register(worker: NewWorker): Promise<{ readonly epoch: number; readonly now: number }>;
+  /** Renews the lease and answers, in the same round trip, what there is to do. */
+  beat(epoch: number): Promise<Beat>;
+  /**
+   * Fences workers whose lease has run out, and lets go of their sagas: unowned, claimable at once, `adoptions` + 1.
+   * Waits for writes in flight of a fenced worker, for at most 1 s. Answers how many sagas were let go.
+   */
+  fenceExpired(): Promise<number>;
+  /** Takes ownership of sagas that wait to be claimed, oldest first, with their journals. */
+  claim(claim: Claim): Promise<readonly ClaimedSaga[]>;
+  /** Gives up everything this worker still owns (claimable at once, `adoptions` unchanged) and ends its registration. */
+  retire(epoch: number): Promise<void>;
+}
+
+/** A process that comes to run sagas. */
+export interface NewWorker {
+  readonly workerName: string;
+  readonly leaseMs: number;
+  readonly definitions: readonly HeldDefinition[];
+}
+
+/** One definition that a worker holds. */
+export interface HeldDefinition {
+  readonly sagaName: string;
+  readonly version: number;
+  readonly graphHash: string;
+  /** JSON text: steps, dependencies, kinds; for consoles that do not hold the code. */
+  readonly graph: string;
+}
+
+/** The answer to a heartbeat. */
+export interface Beat {
+  readonly now: number;
+  /** False: this worker was fenced and owns nothing any more. */
+  readonly alive: boolean;
+  /** True when a claim would find something. */
+  readonly work: boolean;
+  /** True when there is unread mail for sagas of this worker. */
+  readonly mail: boolean;
+  /** True when another worker's lease has run out, or sagas wait for a definition that nobody holds. */
+  readonly upkeep: boolean;
+}
+
+/** A request for work. */
+export interface Claim {
+  readonly epoch: number;
+  readonly limit: number;
+  /** Only sagas of these definitions. */
+  readonly definitions: readonly { readonly sagaName: string; readonly version: number }[];
+  /** Only this saga, if it can be claimed. */
+  readonly sagaId?: string;
+}
+
+/** A saga that this worker now owns. */
+export interface ClaimedSaga {
+  readonly sagaId: string;
+  /** Times it was let go after a crash since it last wrote anything. */
+  readonly adoptions: number;
+  /** Mail sent to it so far; what is unread is fetched as usual. */
+  readonly mailSeq: number;
+  readonly journal: readonly StoredEvent[];
+}
+
+/** One event as read back. */
+export interface StoredEvent extends EventRow {
+  readonly seq: number;
+  readonly at: number;
+}
+
+/** Requests from other processes and other sagas to a saga's owner. */
+export interface MailboxStore {
+  /** Stores a request; it will be carried out even if nobody owns the saga now. `SAGAZ_SAGA_NOT_FOUND`. */
+  send(mail: NewMail): Promise<void>;
+  /** Unread mail of sagas that this epoch owns, in order of sending per saga. Repeats what was fetched and not read yet. */
+  fetch(epoch: number, limit: number): Promise<readonly Mail[]>;
+  /** Notes the refusal of a request, for its sender to see; it is not fetched again. */
+  refuse(epoch: number, refusals: readonly Refusal[]): Promise<void>;
+  /** What became of a request: still there, carried out (its mail is gone), or refused. */
+  outcome(mail: { readonly mailId: string; readonly sagaId: string }): Promise<MailOutcome>;
+}
+
+/** A request to be sent. */
+export interface NewMail {
+  /** Chosen by the sender; sending the same one twice stores it once. */
+  readonly mailId: string;
+  readonly sagaId: string;
+  readonly kind: string;
+  /** JSON text. */
+  readonly body: string;
+}
+
+/** A request as its owner reads it. */
+export interface Mail extends NewMail {
+  /** From 1 per saga, in order of sending. */
+  readonly mailSeq: number;
+}
+
+/** Why a request was not carried out. */
+export interface Refusal {
+  readonly mailId: string;
+  readonly sagaId: string;
+  readonly code: string;
+  /** JSON text of the error's details. */
+  readonly details: string;
+}
+
+/** See {@link MailboxStore.outcome}. */
+export type MailOutcome =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "done" }
+  | { readonly kind: "refused"; readonly code: string; readonly details: string };
+
+/** Reads for users: never used by a decision of the engine. */
+export interface QueryStore {
+  find(sagaId: string): Promise<SagaRow | undefined>;
+  /** The journal from a seq on (default 1), at most `limit` entries (default all). */
+  journal(sagaId: string, range?: { readonly from?: number; readonly limit?: number }): Promise<readonly StoredEvent[]>;
+  /** One page, newest first. */
+  list(filter: SagaFilter): Promise<SagaPage>;
+  /** Statuses of those of these sagas that have ended: how `result()` waits. */
+  ended(sagaIds: readonly string[]): Promise<readonly { readonly sagaId: string; readonly status: SagaStatus }[]>;
+  /** Sagas by name, version and status, unfinished ones exact; ended ones of the last `sinceMs` only. */
+  counts(sinceMs: number): Promise<readonly SagaCount[]>;
+  /** The journal's sagas in order of id: how projections are rebuilt. */
+  journalled(range: { readonly after: string | undefined; readonly limit: number }): Promise<readonly string[]>;
+}
+
+/** What to list. All conditions must hold. */
+export interface SagaFilter {
+  readonly sagaName?: string;
+  readonly status?: readonly SagaStatus[];
+  readonly tenantId?: string;
+  readonly correlationId?: string;
+  readonly parkedReason?: ParkReason;
+  readonly paused?: boolean;
+  readonly attributes?: Readonly<Record<string, string>>;
+  readonly createdFrom?: number;
+  readonly createdBefore?: number;
+  /** At most 1,000. */
+  readonly limit: number;
+  /** Where the last page ended. */
+  readonly after?: string;
+}
+
+/** A page of a list. */
+export interface SagaPage {
+  readonly sagas: readonly SagaRow[];
+  /** Pass as `after` for the next page; undefined at the end. */
+  readonly next: string | undefined;
+}
+
+/** A saga's row as lists show it. */
+export interface SagaRow {
+  readonly sagaId: string;
+  readonly sagaName: string;
+  readonly version: number;
+  readonly graphHash: string;
+  readonly status: SagaStatus;
+  readonly waitingFor: WaitReason | null;
+  readonly parkedReason: ParkReason | null;
+  readonly paused: boolean;
+  readonly tenantId: string | null;
+  readonly correlationId: string | null;
+  readonly parentId: string | null;
+  readonly attributes: Readonly<Record<string, string>> | null;
+  readonly error: string | null;
+  readonly output: string | null;
+  readonly owner: number | null;
+  readonly wakeAt: number | null;
+  readonly adoptions: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly finishedAt: number | null;
+}
+
+/** See {@link QueryStore.counts}. */
+export interface SagaCount {
+  readonly sagaName: string;
+  readonly version: number;
+  readonly status: SagaStatus;
+  readonly count: number;
+}
+
+/** Work that keeps a database in shape; every worker does it now and then, and twice does no harm. */
+export interface UpkeepStore {
+  /** Creates partitions ahead of time and removes answered mail that nobody collected. */
+  maintain(): Promise<void>;
+  /**
+   * Unowned sagas of definitions that no live worker has held for `missingMs`, oldest first, now owned by this epoch so that it
+   * can park them. `limit` at most.
+   */
+  claimOrphans(claim: { readonly epoch: number; readonly missingMs: number; readonly limit: number }): Promise<readonly ClaimedSaga[]>;
+  /** Writes rows as projected from journals: those that exist keep their owner, their mail and their wake-up. */
+  writeProjections(rows: readonly ProjectedRow[]): Promise<void>;
+}
+
+/** A row as the journal alone tells it. */
+export interface ProjectedRow extends Omit<SagaRow, "owner" | "wakeAt" | "adoptions" | "attributes"> {
+  /** Used only when the row is missing: when it may be claimed. */
+  readonly wakeAt: number | null;
+}
