@@ -16,11 +16,14 @@ function isComplete(binDir: string): boolean {
   return ["initdb", "postgres"].every((program) => existsSync(path.join(binDir, program)));
 }
 
+/** Folders below `root` whose names match, the highest version number first. */
 function versionsBelow(root: string, toBinDir: (name: string) => string, pattern = /^\d+$/): string[] {
   if (!existsSync(root)) return [];
-  const majorOf = (name: string) => Number(name.replace(/^\D+/, ""));
-  return readdirSync(root)
-    .filter((name) => pattern.test(name))
-    .sort((a, b) => majorOf(b) - majorOf(a))
-    .map((name) => path.join(root, toBinDir(name)));
+  const names = readdirSync(root).filter((name) => pattern.test(name));
+  names.sort((a, b) => toMajor(b) - toMajor(a));
+  return names.map((name) => path.join(root, toBinDir(name)));
+}
+
+function toMajor(name: string): number {
+  return Number(name.replace(/^\D+/, ""));
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import pg from "pg";
+import { Client, type QueryResult } from "pg";
 
 /** A database of its own on a test server. */
 export interface TestDatabase {
@@ -18,13 +18,13 @@ export interface TestDatabaseOptions {
 }
 
 /** Runs one statement list on a connection of its own. */
-export async function runSql(url: string, ...statements: readonly string[]): Promise<pg.QueryResult[]> {
-  const client = new pg.Client({ connectionString: url });
+export async function runSql(url: string, ...statements: readonly string[]): Promise<QueryResult[]> {
+  const client = new Client({ connectionString: url });
   // A server that is killed under a test also kills this connection; the statement in flight reports it.
   client.on("error", () => {});
   await client.connect();
   try {
-    const results: pg.QueryResult[] = [];
+    const results: QueryResult[] = [];
     for (const statement of statements) results.push(await client.query(statement));
     return results;
   } finally {
@@ -64,7 +64,7 @@ export async function createTemplate(
   name: string,
   prepare: (url: string) => Promise<void>,
 ): Promise<string> {
-  const client = new pg.Client({ connectionString: url });
+  const client = new Client({ connectionString: url });
   await client.connect();
   try {
     await client.query("SELECT pg_advisory_lock(hashtext('sagaz test template'))");

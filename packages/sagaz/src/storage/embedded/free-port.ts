@@ -1,24 +1,25 @@
 import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 
-/** Ports from 32768 up are handed out by the kernel to outgoing connections, so a server there may collide. */
+/** From 32768 up the kernel hands ports out to outgoing connections, so a server there would collide now and then. */
 const portMin = 10_240;
 const portMax = 32_767;
 const triesMax = 200;
 
 /**
- * Finds a port of 127.0.0.1 that nothing listens on, below the range of client ports.
+ * Finds a port of 127.0.0.1 that nothing listens on, below the range of client ports; the preferred one if it is free.
  *
- * Somebody else may take it before the server does; whoever starts a server tries again with another port then.
+ * Another program may take it before the server does, so whoever starts a server must be ready to ask again.
  *
  * @throws Error when 200 ports chosen at random are all taken.
  */
-export async function findFreePort(): Promise<number> {
+export async function findFreePort(preferred?: number): Promise<number> {
+  if (preferred !== undefined && (await isFree(preferred))) return preferred;
   for (let tries = 0; tries < triesMax; tries += 1) {
     const port = randomInt(portMin, portMax + 1);
     if (await isFree(port)) return port;
   }
-  throw new Error(`No free port of 127.0.0.1 found between ${portMin} and ${portMax}.`);
+  throw new Error(`no free port of 127.0.0.1 was found between ${portMin} and ${portMax}`);
 }
 
 function isFree(port: number): Promise<boolean> {
