@@ -1,3 +1,8 @@
+declare global {
+  // The core compiles without the DOM and without Node; wherever it is used, one of them fills this in.
+  interface AbortSignal {}
+}
+
 /** Writes a line that carries the ids of saga and step. */
 export interface StepLog {
   debug(message: string, details?: Readonly<Record<string, unknown>>): void;
@@ -30,12 +35,21 @@ interface CallContext<Input> {
 /** A step's method of a class, to name its result: `ctx.resultOf(this.reserve)`. */
 export type StepMethod<Result = unknown> = (...args: never[]) => Result | Promise<Result>;
 
+/** The recorded result of a step's method: what it returns, or a list of that for a map step. */
+export type ResultOf<Method extends StepMethod> =
+  Parameters<Method> extends [{ readonly index: number }, ...unknown[]]
+    ? readonly Awaited<ReturnType<Method>>[]
+    : Awaited<ReturnType<Method>>;
+
 /** What an action gets. `Results` holds the results of the step's (transitive) dependencies, keyed by step name. */
-export interface StepContext<Input = unknown, Results = Readonly<Record<string, unknown>>> extends CallContext<Input> {
+export interface StepContext<
+  Input = unknown,
+  Results = Readonly<Record<string, unknown>>,
+> extends CallContext<Input> {
   /** Reading the result of a step that is no dependency throws `SAGAZ_NOT_A_DEPENDENCY`. */
   readonly results: Results;
   /** The result of a decorated method of this class, typed from it; checked when read like `results`. */
-  resultOf<Result>(method: StepMethod<Result>): Awaited<Result>;
+  resultOf<Method extends StepMethod>(method: Method): ResultOf<Method>;
   /** The item of a map step, and its place in the list; undefined in other steps. */
   readonly item: unknown;
   readonly index: number | undefined;
@@ -46,9 +60,23 @@ export interface StepContext<Input = unknown, Results = Readonly<Record<string, 
   readonly tx: SqlRunner;
 }
 
+/** What the action of a map step gets: one item of the list. */
+export interface MapContext<
+  Input = unknown,
+  Item = unknown,
+  Results = Readonly<Record<string, unknown>>,
+> extends StepContext<Input, Results> {
+  readonly item: Item;
+  /** The item's place in the list, from 0. */
+  readonly index: number;
+}
+
 /** What a compensation gets. */
-export interface UndoContext<Input = unknown, Result = unknown, Results = Readonly<Record<string, unknown>>>
-  extends CallContext<Input> {
+export interface UndoContext<
+  Input = unknown,
+  Result = unknown,
+  Results = Readonly<Record<string, unknown>>,
+> extends CallContext<Input> {
   /**
    * What the action returned. When `outcome` is `unknown` reading it throws `SAGAZ_RESULT_UNKNOWN`, so that code that
    * cannot cope is parked instead of guessing.
@@ -60,12 +88,24 @@ export interface UndoContext<Input = unknown, Result = unknown, Results = Readon
   readonly actionKey: string;
   /** Results of the action's dependencies, as the action saw them. */
   readonly results: Results;
-  resultOf<Result>(method: StepMethod<Result>): Awaited<Result>;
+  resultOf<Method extends StepMethod>(method: Method): ResultOf<Method>;
   /** What compensations that ran before this one returned, keyed by step. */
   readonly undone: Readonly<Record<string, unknown>>;
   readonly item: unknown;
   readonly index: number | undefined;
   readonly tx: SqlRunner;
+}
+
+/** What the compensation of a map step gets: one item that was, or may have been, done. */
+export interface MapUndoContext<
+  Input = unknown,
+  Item = unknown,
+  Result = unknown,
+  Results = Readonly<Record<string, unknown>>,
+> extends UndoContext<Input, Result, Results> {
+  readonly item: Item;
+  /** The item's place in the list, from 0. */
+  readonly index: number;
 }
 
 /** What `verify` gets: asked whether an attempt with this idempotency key took effect. */

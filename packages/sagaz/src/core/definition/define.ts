@@ -1,104 +1,140 @@
 import { DEFAULTS } from "./policies.ts";
-import type { FailureStrategy, OnExhausted, OnUnknown, RetryPolicy } from "./policies.ts";
-import type { StepContext, UndoContext, Verdict, VerifyContext } from "./context.ts";
-import type { SagaDefinition, StepDefinition, StepRole } from "./definition.ts";
-import type { StandardSchema } from "./standard-schema.ts";
+import type { RetryPolicy } from "./policies.ts";
+import type { SagaDefinition, SleepStep, StepDefinition, StepRole } from "./definition.ts";
+import { isCompensatable, isPivot } from "./draft.ts";
+import type { SagaDraft, StepDraft } from "./draft.ts";
 import { checkDefinition } from "./check.ts";
-import { buildGraph, hashGraph, inDependencyOrder } from "./graph.ts";
-
-/** Options that every step takes; all have defaults (see `docs/reference/options.md`). Times are milliseconds. */
-export interface StepOptions {
-  readonly retry?: Partial<RetryPolicy>;
-  readonly attemptTimeoutMs?: number;
-  readonly stepTimeoutMs?: number;
-  readonly onUnknown?: OnUnknown;
-  /** Standard Schema of the result; a result that does not fit is a final failure. */
-  readonly result?: StandardSchema;
-}
-
-/** Options of a compensation. */
-export interface UndoOptions {
-  /** These steps' compensations complete first, besides those that the graph already demands. */
-  readonly after?: readonly string[];
-  readonly retry?: Partial<RetryPolicy>;
-  readonly onExhausted?: OnExhausted;
-}
-
-/** Options of a whole saga. */
-export interface SagaOptions {
-  readonly version?: number;
-  readonly strategy?: FailureStrategy;
-  readonly graceMs?: number;
-  readonly settleMs?: number;
-  readonly timeoutMs?: number;
-  /** The retry policy of steps that set none. */
-  readonly retry?: Partial<RetryPolicy>;
-}
-
-/** A step as an author wrote it, before checks and defaults: what class, classic form and builder all produce. */
-export interface StepDraft {
-  readonly name: string;
-  readonly dependsOn: readonly string[];
-  readonly pivot: boolean;
-  readonly options: StepOptions;
-  readonly work: StepWork;
-  readonly undo?: { readonly run: (ctx: UndoContext) => unknown; readonly options: UndoOptions };
-}
-
-/** What a step does, by kind. */
-export type StepWork =
-  | {
-      readonly kind: "action";
-      readonly transactional: boolean;
-      readonly do: (ctx: StepContext) => unknown;
-      readonly verify?: ((ctx: VerifyContext) => Verdict | Promise<Verdict>) | undefined;
-    }
-  | {
-      readonly kind: "map";
-      readonly over: (ctx: StepContext) => unknown;
-      readonly concurrency?: number | undefined;
-      readonly do: (ctx: StepContext) => unknown;
-      readonly verify?: ((ctx: VerifyContext) => Verdict | Promise<Verdict>) | undefined;
-    }
-  | { readonly kind: "signal"; readonly signal: string; readonly waitMs?: number | undefined }
-  | { readonly kind: "sleep"; readonly forMs: number | ((ctx: StepContext) => unknown) }
-  | { readonly kind: "child"; readonly child: SagaDefinition; readonly input: (ctx: StepContext) => unknown };
-
-/** A saga as an author wrote it. */
-export interface SagaDraft {
-  readonly name: string;
-  readonly options: SagaOptions;
-  readonly steps: readonly StepDraft[];
-  readonly input?: StandardSchema | undefined;
-  readonly output?: ((results: Readonly<Record<string, unknown>>, input: never) => unknown) | undefined;
-}
+import { ancestorsOf, buildGraph, findCycle, inDependencyOrder, undoOrder } from "./graph.ts";
+import { hashGraph } from "./hash.ts";
+import { SagaError } from "../errors.ts";
 
 /**
  * Checks a draft by every rule of definitions and makes the immutable {@link SagaDefinition}.
  *
  * @throws SagaError with the code of the first rule that is broken (`docs/reference/errors.md`).
  */
-export function define(draft: SagaDraft): SagaDefinition {
+export function define(written: SagaDraft): SagaDefinition {
+  const draft = inSequence(written);
   checkDefinition(draft);
   const { options } = draft;
-  const pivot = draft.steps.find(isPivot)?.name;
-  const steps = inDependencyOrder(draft.steps).map((step) => toStep(step, { draft, pivot }));
+  const steps = inDependencyOrder(draft.steps).map(toStepOf(draft));
+  checkUndoOrder(draft.name, steps);
   const settled = {
     name: draft.name,
     version: options.version ?? 1,
-    steps: Object.freeze(steps.map((step) => Object.freeze(step))),
-    pivot,
+    steps: Object.freeze(steps),
+    pivot: draft.steps.find(isPivot)?.name,
     strategy: options.strategy ?? DEFAULTS.strategy,
     graceMs: options.graceMs ?? DEFAULTS.graceMs,
     settleMs: options.settleMs ?? DEFAULTS.settleMs,
     timeoutMs: options.timeoutMs,
     inputSchema: draft.input,
-    output: draft.output as SagaDefinition["output"],
+    output: draft.output,
   };
   return Object.freeze({ ...settled, graph: buildGraph(steps), graphHash: hashGraph(settled) });
 }
 
-/** A child with a pivot makes its step the parent's pivot: once the child cannot go back, neither can the parent. */
-export function isPivot(step: StepDraft): boolean {
-  return step.pivot || (step.work.kind === "child" && step.work.child.pivot !== undefined);
+/** With `sequential`, a step that names no dependencies depends on the one written before it. */
+function inSequence(draft: SagaDraft): SagaDraft {
+  if (!draft.options.sequential) return draft;
+  const steps = draft.steps.map((step, i) => {
+    const previous = draft.steps[i - 1];
+    return step.dependsOn || !previous ? step : { ...step, dependsOn: [previous.name] };
+  });
+  return { ...draft, steps };
+}
+
+/** Undo edges of the author's own may turn back on those of the graph; only the roles tell. */
+function checkUndoOrder(saga: string, steps: readonly StepDefinition[]): void {
+  if (steps.every((step) => step.undoAfter.length === 0)) return; // the reverse of a graph without cycles has none
+  const before = undoOrder(steps, ancestorsOf(steps));
+  const cycle = findCycle(before.keys(), (name) => before.get(name) ?? []);
+  if (cycle) throw new SagaError("SAGAZ_COMPENSATION_CYCLE", { saga, path: cycle.join(" → ") });
+}
+
+/** Returns the function that settles each step of a draft; call it in dependency order. */
+function toStepOf(draft: SagaDraft): (step: StepDraft) => StepDefinition {
+  const pivotOrAfter = new Set<string>();
+  return (step) => {
+    const afterPivot = (step.dependsOn ?? []).some((name) => pivotOrAfter.has(name));
+    const role = roleOf(step, afterPivot);
+    if (afterPivot || role === "pivot") pivotOrAfter.add(step.name);
+    return toStep(step, { role, sagaRetry: draft.options.retry });
+  };
+}
+
+function roleOf(step: StepDraft, afterPivot: boolean): StepRole {
+  if (isPivot(step)) return "pivot";
+  if (afterPivot) return "retriable"; // a child too: nothing that comes after the pivot is ever undone
+  return isCompensatable(step) ? "compensatable" : "plain";
+}
+
+interface Place {
+  readonly role: StepRole;
+  readonly sagaRetry: Partial<RetryPolicy> | undefined;
+}
+
+function toStep(step: StepDraft, { role, sagaRetry }: Place): StepDefinition {
+  const { options, undo } = step;
+  const base = {
+    name: step.name,
+    role,
+    dependsOn: unique(step.dependsOn),
+    undoAfter: unique(undo?.options.after),
+    retry:
+      role === "retriable"
+        ? policy(DEFAULTS.retriableRetry, options.retry)
+        : policy(DEFAULTS.retry, sagaRetry, options.retry),
+    undoRetry: policy(DEFAULTS.undoRetry, undo?.options.retry),
+    attemptTimeoutMs: options.timeoutMs ?? DEFAULTS.attemptTimeoutMs,
+    stepTimeoutMs: options.stepTimeoutMs,
+    onUnknown: options.onUnknown ?? DEFAULTS.onUnknown,
+    onExhausted: undo?.options.onExhausted ?? DEFAULTS.onExhausted,
+    resultSchema: options.result,
+  };
+  return Object.freeze({ ...base, ...workOf(step) });
+}
+
+/** What every step has, whatever its kind. */
+type Base = { [Key in keyof StepDefinition]: StepDefinition[Key] };
+
+/** The part of a step that its kind decides. */
+type WorkOf<Step> = Step extends StepDefinition ? Omit<Step, Exclude<keyof Base, "kind">> : never;
+
+function workOf({ work, undo }: StepDraft): WorkOf<StepDefinition> {
+  switch (work.kind) {
+    case "action":
+      return { ...work, undo: undo?.run, verify: work.verify };
+    case "map":
+      return {
+        ...work,
+        undo: undo?.run,
+        verify: work.verify,
+        concurrency: work.concurrency ?? DEFAULTS.mapConcurrency,
+      };
+    case "signal":
+      return { ...work, waitMs: work.waitMs ?? DEFAULTS.signalTimeoutMs };
+    case "sleep":
+      return sleepOf(work.forMs);
+    case "child":
+      return work;
+  }
+}
+
+function sleepOf(forMs: number | SleepStep["forMs"]): WorkOf<SleepStep> {
+  return typeof forMs === "function"
+    ? { kind: "sleep", forMs, fixedMs: undefined }
+    : { kind: "sleep", forMs: () => forMs, fixedMs: forMs };
+}
+
+/** Lays partial policies over a whole one; a key that is there but undefined changes nothing. */
+function policy(base: RetryPolicy, ...changes: readonly (Partial<RetryPolicy> | undefined)[]): RetryPolicy {
+  const set = changes.flatMap((change) =>
+    Object.entries(change ?? {}).filter(([, value]) => value !== undefined),
+  );
+  return Object.freeze({ ...base, ...Object.fromEntries(set) });
+}
+
+function unique(names: readonly string[] = []): readonly string[] {
+  return Object.freeze([...new Set(names)]);
 }

@@ -24,8 +24,15 @@ export interface SagaDefinition<Input = unknown, Output = unknown> {
   readonly timeoutMs: number | undefined;
   readonly inputSchema: StandardSchema<unknown, Input> | undefined;
   /** Makes the saga's output from its results; without it the output is the results, keyed by step. */
-  readonly output: ((results: Readonly<Record<string, unknown>>, input: Input) => Output) | undefined;
+  readonly output: OutputMaker<Input, Output> | undefined;
 }
+
+/**
+ * Makes a saga's output. Written as a method so that a definition of any input can be held as a `SagaDefinition`.
+ */
+export type OutputMaker<Input, Output> = {
+  make(results: Readonly<Record<string, unknown>>, input: Input): Output;
+}["make"];
 
 /** Where a step stands towards undoing. */
 export type StepRole = "compensatable" | "plain" | "pivot" | "retriable";
@@ -42,7 +49,7 @@ interface StepBase {
   readonly undoAfter: readonly string[];
   readonly retry: RetryPolicy;
   readonly undoRetry: RetryPolicy;
-  /** One attempt of any of the step's functions. */
+  /** One attempt of any of the step's functions; authors write `timeoutMs`. */
   readonly attemptTimeoutMs: number;
   /** All attempts together, from the moment the step became ready. */
   readonly stepTimeoutMs: number | undefined;
@@ -83,6 +90,8 @@ export interface SignalStep extends StepBase {
 export interface SleepStep extends StepBase {
   readonly kind: "sleep";
   readonly forMs: (ctx: StepContext) => unknown;
+  /** The duration when it is known beforehand; undefined when `forMs` computes it. */
+  readonly fixedMs: number | undefined;
 }
 
 /** Another saga as a step; its result is that saga's output. */

@@ -71,6 +71,12 @@ export const LIMITS = {
   stepsMax: 1_000,
   /** Characters of a name. */
   nameLengthMax: 200,
+  /** One attempt, or a wait that sits in memory (grace, settling). Milliseconds. */
+  attemptTimeoutMsMax: DAY,
+  /** Any other time an author can set. Milliseconds. */
+  durationMsMax: 3_650 * DAY,
+  /** The highest version of a definition: what an `integer` of SQL holds. */
+  versionMax: 2_147_483_647,
   /** Characters kept of an error's message and of its stack. */
   errorTextMax: 2_000,
   /** A delay longer than this is written down; a shorter one sits in memory. Milliseconds. */

@@ -13,8 +13,7 @@ export interface StandardSchema<Input = unknown, Output = Input> {
 
 /** What a schema answers: the value as it wants it, or the reasons why not. */
 export type SchemaResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly SchemaIssue[] };
+  { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] };
 
 /** One reason, and the path in the value where it applies. */
 export interface SchemaIssue {
