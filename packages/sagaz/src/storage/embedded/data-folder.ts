@@ -195,8 +195,16 @@ async function makeCluster(folder: DataFolder, programs: ServerPrograms): Promis
     user: folder.user,
     timeoutMs: initdbTimeoutMs,
   });
-  if (result.status !== 0) fail(folder.path, `initdb failed: ${result.output}`);
+  if (result.status !== 0)
+    fail(folder.path, `initdb failed: ${result.output}${adviceForInitdb(result.output)}`);
   await rename(draft, folder.cluster);
+}
+
+/** In containers with a made-up uid the user often has no name, which initdb cannot do without. */
+function adviceForInitdb(output: string): string {
+  return output.includes("could not look up")
+    ? ". Give that user a name in /etc/passwd, or run as one that has"
+    : "";
 }
 
 async function removeDrafts(folder: string): Promise<void> {

@@ -123,7 +123,9 @@ async function explain<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (cause) {
     if (isSagaError(cause)) throw cause;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new SagaError("SAGAZ_EMBEDDED_FAILED", { dataDir, message }, { cause });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const isClosed = ["EACCES", "EPERM", "EROFS"].includes(code ?? "");
+    const advice = isClosed ? ". Choose a folder that you may write to, or run as the folder's owner" : "";
+    throw new SagaError("SAGAZ_EMBEDDED_FAILED", { dataDir, message: `${message}${advice}` }, { cause });
   }
 }

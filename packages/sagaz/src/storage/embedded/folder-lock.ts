@@ -43,7 +43,7 @@ async function takeLock(folder: string, timeoutMs: number): Promise<string> {
     const highest = Math.max(0, ...(await listNumbers(folder)));
     const holder = (await findText(path.join(folder, `lock.${highest}`))) ?? "";
     if (holder === "" || !isProcessRunning(holder)) {
-      const taken = await tryNumber(folder, highest + 1);
+      const taken = await claimNumber(folder, highest + 1);
       if (taken !== undefined) return taken;
     }
     if (performance.now() > deadline) {
@@ -55,7 +55,12 @@ async function takeLock(folder: string, timeoutMs: number): Promise<string> {
   }
 }
 
-async function tryNumber(folder: string, number: number): Promise<string | undefined> {
+/**
+ * Takes the lock with this number, and clears the lower ones away; undefined when another process was quicker.
+ *
+ * Call it only for the number after a lock whose holder is gone.
+ */
+export async function claimNumber(folder: string, number: number): Promise<string | undefined> {
   const name = `lock.${number}`;
   const draft = path.join(folder, `lock.draft-${randomUUID()}`);
   await writeFile(draft, identifyProcess(process.pid));
