@@ -1,0 +1,149 @@
+import { SagaError } from "../errors.ts";
+import { checkOptionNames } from "./check-options.ts";
+import { declarationsOf, rememberStepName } from "./declared.ts";
+import type { Declaration } from "./declared.ts";
+import type { ActionOptions, ChildOptions, MapOptions, SignalOptions } from "./decorators.ts";
+import type { SagaDefinition } from "./definition.ts";
+import type { SagaDraft, SagaOptions, StepDraft, StepWork, UndoDraft, UndoOptions } from "./draft.ts";
+import { STEP_OPTIONS } from "./option-names.ts";
+import type { Sagaish, SagaStatics } from "./sagaish.ts";
+import { didYouMean } from "./suggest.ts";
+
+/** A class and the instance whose methods are to run, so that they find their `this`. */
+export interface Written {
+  readonly sagaClass: SagaStatics;
+  readonly instance: object;
+  /** Finds the definition of a child saga. */
+  readonly definitionOf: (child: Sagaish) => SagaDefinition;
+}
+
+type Steps = Exclude<Declaration["decorator"], "compensate">;
+
+/**
+ * Gathers what the decorators of a class and its ancestors declared. A subclass adds steps, and replaces those of the
+ * same name or on the same method; they keep their place in the order.
+ *
+ * @throws SagaError `SAGAZ_UNKNOWN_COMPENSATION`, `SAGAZ_DUPLICATE_COMPENSATION`, `SAGAZ_INVALID_OPTION`.
+ */
+export function draftOfClass(written: Written): SagaDraft {
+  const { sagaClass } = written;
+  const levels = declarationsOf(sagaClass);
+  const steps = inherited(levels.map((level) => level.filter(({ decorator }) => decorator !== "compensate")));
+  const undos = undosByStep(levels, sagaClass.sagaName);
+  for (const name of undos.keys()) {
+    if (steps.some((step) => step.name === name)) continue;
+    const hint = didYouMean(
+      name,
+      steps.map((step) => step.name),
+    );
+    throw new SagaError("SAGAZ_UNKNOWN_COMPENSATION", { saga: sagaClass.sagaName, step: name, hint });
+  }
+  return {
+    name: sagaClass.sagaName,
+    options: sagaClass as SagaOptions, // checked by `define`
+    steps: steps.map((step) => toStepDraft(step, { ...written, undo: undos.get(step.name) })),
+    input: sagaClass.input,
+    output: sagaClass.output,
+  };
+}
+
+/** Two steps of one name in one class both stay, so that `define` can refuse them. */
+function inherited(levels: readonly (readonly Declaration[])[]): readonly Declaration[] {
+  let steps: readonly Declaration[] = [];
+  for (const own of levels) {
+    const left = new Set(own);
+    const kept = steps.map((old) => {
+      const replacement = own.find((next) => left.has(next) && replaces(next, old));
+      if (!replacement) return old;
+      left.delete(replacement);
+      return replacement;
+    });
+    steps = [...kept, ...left];
+  }
+  return steps;
+}
+
+function replaces(next: Declaration, old: Declaration): boolean {
+  return next.name === old.name || (next.member !== undefined && next.member === old.member);
+}
+
+function undosByStep(
+  levels: readonly (readonly Declaration[])[],
+  saga: string,
+): ReadonlyMap<string, Declaration> {
+  const undos = new Map<string, Declaration>();
+  for (const level of levels) {
+    const own = new Set<string>();
+    for (const declaration of level) {
+      const { decorator, name: step } = declaration;
+      if (decorator !== "compensate") continue;
+      if (own.has(step)) throw new SagaError("SAGAZ_DUPLICATE_COMPENSATION", { saga, step });
+      own.add(step);
+      undos.set(step, declaration);
+    }
+  }
+  return undos;
+}
+
+interface Place extends Written {
+  readonly undo: Declaration | undefined;
+}
+
+function toStepDraft(declaration: Declaration, place: Place): StepDraft {
+  const { name } = declaration;
+  const options = declaration.options as ActionOptions;
+  const decorator = declaration.decorator as Steps;
+  const edges = decorator === "action" ? ["dependsOn", "pivot"] : ["dependsOn"];
+  const where = `step "${name}" of "${place.sagaClass.sagaName}"`;
+  checkOptionNames(where, options, [...STEP_OPTIONS[decorator], ...edges]);
+  return {
+    name,
+    dependsOn: options.dependsOn,
+    pivot: options.pivot ?? false,
+    options,
+    work: toWork(declaration, place),
+    undo: place.undo && toUndo(place.undo, { where, instance: place.instance }),
+  };
+}
+
+function toUndo(
+  declaration: Declaration,
+  { where, instance }: { where: string; instance: object },
+): UndoDraft {
+  const options = declaration.options as UndoOptions;
+  checkOptionNames(`the compensation of ${where}`, options, ["after", "retry", "onExhausted"]);
+  return { run: bound(declaration, instance), options };
+}
+
+function toWork(declaration: Declaration, { instance, definitionOf }: Place): StepWork {
+  const { name, options } = declaration;
+  const member = declaration.read(instance);
+  switch (declaration.decorator as Steps) {
+    case "action": {
+      rememberStepName(member as object, name); // an overriding method has an identity of its own
+      const { transactional = false, verify } = options as ActionOptions;
+      return { kind: "action", do: bound(declaration, instance), transactional, verify };
+    }
+    case "map": {
+      rememberStepName(member as object, name);
+      const { over, concurrency, verify } = options as MapOptions;
+      return { kind: "map", do: bound(declaration, instance), over, concurrency, verify };
+    }
+    case "signal": {
+      if (typeof member === "function") rememberStepName(member, name); // what payload() made
+      const { signal = name, waitMs } = options as SignalOptions;
+      return { kind: "signal", signal, waitMs };
+    }
+    case "sleep":
+      return { kind: "sleep", forMs: bound(declaration, instance) };
+    case "child": {
+      const child = definitionOf((options as ChildOptions).saga);
+      return { kind: "child", child, input: bound(declaration, instance) };
+    }
+  }
+}
+
+function bound(declaration: Declaration, instance: object): (ctx: object) => unknown {
+  const method = declaration.read(instance) as (ctx: object) => unknown;
+  return (ctx) => Reflect.apply(method, instance, [ctx]);
+}

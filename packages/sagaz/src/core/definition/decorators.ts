@@ -1,0 +1,162 @@
+import type { StepContext, StepMethod, Verdict, VerifyContext } from "./context.ts";
+import { declare, rememberStepName } from "./declared.ts";
+import type { StepOptions, UndoOptions } from "./draft.ts";
+import type { RetryPolicy } from "./policies.ts";
+import type { Sagaish } from "./sagaish.ts";
+import type { StandardSchema } from "./standard-schema.ts";
+
+/** What every decorator of a step takes. */
+interface Edges {
+  /** The steps that must be done before. Without it the step starts at once, unless the class is `sequential`. */
+  readonly dependsOn?: readonly string[];
+}
+
+/** Options of `@action`. Times are milliseconds. */
+export interface ActionOptions<Input = unknown> extends StepOptions, Edges {
+  /** Asked when nobody knows whether an attempt took effect. */
+  readonly verify?: (ctx: VerifyContext<Input>) => Verdict | Promise<Verdict>;
+  /** Runs in the engine's own transaction (`ctx.tx`): done exactly once. */
+  readonly transactional?: boolean;
+  /** The point of no return: after it the saga only goes forward. */
+  readonly pivot?: boolean;
+}
+
+/** Options of `@map`. Times are milliseconds. */
+export interface MapOptions<Input = unknown> extends StepOptions, Edges {
+  /** Lists the items (at most 10,000). The list is recorded before the first item starts. */
+  readonly over: (ctx: StepContext<Input>) => readonly unknown[] | Promise<readonly unknown[]>;
+  /** How many items run at a time. 10 if not set. */
+  readonly concurrency?: number;
+  readonly verify?: (ctx: VerifyContext<Input>) => Verdict | Promise<Verdict>;
+}
+
+/** Options of `@signal`. */
+export interface SignalOptions extends Edges {
+  /** The name under which the event is sent; the step's name if not set. */
+  readonly signal?: string;
+  /** How long to wait before the saga is parked, in milliseconds. 7 days if not set. */
+  readonly waitMs?: number;
+  /** Standard Schema of the payload. */
+  readonly result?: StandardSchema;
+}
+
+/** Options of `@sleep`. */
+export interface SleepOptions extends Edges {
+  readonly retry?: Partial<RetryPolicy>;
+  readonly timeoutMs?: number;
+}
+
+/** Options of `@child`. */
+export interface ChildOptions extends SleepOptions {
+  /** The saga to start; the decorated method makes its input. */
+  readonly saga: Sagaish;
+}
+
+type MethodDecorator<Method extends StepMethod = StepMethod> = (
+  method: Method,
+  context: ClassMethodDecoratorContext,
+) => void;
+
+/** Makes the error text of a type that does not fit. */
+declare const reason: unique symbol;
+interface NotAllowed<Reason extends string> {
+  readonly [reason]: Reason;
+}
+
+/** Without a typed item the type of `ctx.resultOf(this.method)` would be wrong: it is a list. */
+type TakesItem<Method extends StepMethod> =
+  Parameters<Method> extends [{ readonly index: number }]
+    ? unknown
+    : NotAllowed<"the method of a @map step takes one MapContext">;
+
+/**
+ * Makes a method the action of a step. The method stays what it is: it can be called directly in a test.
+ *
+ * @example
+ * @action("charge_payment", { dependsOn: ["reserve_inventory"], timeoutMs: 5_000, verify: askProvider })
+ * async charge(ctx: StepContext<Order>) { return payments.charge(ctx.input, { key: ctx.idempotencyKey }); }
+ */
+export function action<Input = unknown>(name: string, options: ActionOptions<Input> = {}): MethodDecorator {
+  const declaration = declare({ decorator: "action", name, options });
+  return (method, context) => {
+    declaration.add(context);
+    rememberStepName(method, name);
+  };
+}
+
+/** The same as {@link action}. */
+export const step: typeof action = action;
+
+/**
+ * Makes a method the compensation of the step of that name: of an `@action`, or of each item of a `@map`.
+ *
+ * @example
+ * @compensate("reserve_inventory")
+ * async release(ctx: UndoContext<Order, Reservation>) { await inventory.release(ctx.result.id); }
+ */
+export function compensate(name: string, options: UndoOptions = {}): MethodDecorator {
+  const declaration = declare({ decorator: "compensate", name, options });
+  return (_, context) => declaration.add(context);
+}
+
+/**
+ * Makes a method the action of a step that runs once for each item of a list. Each item has its own outcome and its own
+ * undo; the step's result is the list of results.
+ *
+ * @example
+ * @map("ship", { over: (ctx: StepContext<Order>) => ctx.input.items, dependsOn: ["charge"] })
+ * async ship(ctx: MapContext<Order, Item>) { return carrier.ship(ctx.item, { key: ctx.idempotencyKey }); }
+ */
+export function map<Input = unknown>(name: string, options: MapOptions<Input>) {
+  const declaration = declare({ decorator: "map", name, options });
+  return <Method extends StepMethod>(
+    method: Method & TakesItem<Method>,
+    context: ClassMethodDecoratorContext,
+  ): void => {
+    declaration.add(context);
+    rememberStepName(method, name);
+  };
+}
+
+/**
+ * Makes a field a step that waits for an external event; `ctx.resultOf(this.field)` is the event's payload.
+ *
+ * @example
+ * @signal("approval", { dependsOn: ["reserve"], waitMs: 3_600_000 })
+ * approval = payload<Approval>();
+ */
+export function signal(name: string, options: SignalOptions = {}) {
+  const declaration = declare({ decorator: "signal", name, options });
+  return (_: undefined, context: ClassFieldDecoratorContext<never, StepMethod>): void =>
+    declaration.add(context);
+}
+
+/** Stands for the payload of a `@signal` field, to give it a type. It is never called. */
+export function payload<Payload>(): StepMethod<Payload> {
+  return () => undefined as Payload;
+}
+
+/**
+ * Makes a method a step that waits, through restarts too; the method returns for how many milliseconds.
+ *
+ * @example
+ * @sleep("cool_down", { dependsOn: ["charge"] })
+ * coolDown() { return 60_000; }
+ */
+export function sleep(name: string, options: SleepOptions = {}): MethodDecorator<StepMethod<number>> {
+  const declaration = declare({ decorator: "sleep", name, options });
+  return (_, context) => declaration.add(context);
+}
+
+/**
+ * Makes a method a step that runs another saga; the method returns that saga's input. The step's result is that saga's
+ * output: read it from `ctx.results`.
+ *
+ * @example
+ * @child("shipping", { saga: ShippingSaga, dependsOn: ["charge"] })
+ * shipping(ctx: StepContext<Order>) { return { orderId: ctx.input.orderId }; }
+ */
+export function child(name: string, options: ChildOptions): MethodDecorator {
+  const declaration = declare({ decorator: "child", name, options });
+  return (_, context) => declaration.add(context);
+}
