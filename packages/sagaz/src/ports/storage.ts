@@ -7,7 +7,10 @@ import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
  * `sagaz/testing`; split by what is stored.
  *
  * Times are milliseconds since 1970 by the database's clock. Payloads cross as JSON text, made once by the runtime:
- * adapters store and return them as they are. All methods throw `SagaError`:
+ * adapters store and return them as they are. A text with a raw NUL in it (attributes: even an escaped one) cannot be
+ * stored everywhere, so nobody stores it: `SAGAZ_STORAGE_REFUSED`. Saga ids are UUIDv7 in lower case, else
+ * `SAGAZ_INVALID_ID`; a start whose id is more than 5 minutes off the database's clock is `SAGAZ_CLOCK_SKEW`.
+ * All methods throw `SagaError`:
  * - `SAGAZ_STORAGE_UNAVAILABLE`: certainly nothing was written; trying again later can help;
  * - `SAGAZ_COMMIT_IN_DOUBT`: the write may or may not have happened;
  * - `SAGAZ_STORAGE_READ_ONLY`, `SAGAZ_STORAGE_REFUSED`, `SAGAZ_CONFLICT`, `SAGAZ_FENCED`: certainly nothing was
@@ -47,16 +50,18 @@ export type Hint = "work" | "mail" | "ended";
 /** The append-only events, with the rows that are projected from them, written in the same transaction. */
 export interface JournalStore {
   /**
-   * Writes a batch in one transaction: all of it or nothing. Checks in that transaction that the worker is not
-   * fenced (`SAGAZ_FENCED`), and that each entry's first seq is free and the saga is owned by this epoch
-   * (`SAGAZ_CONFLICT` with `sagaId` in its details where it can tell).
+   * Writes a batch in one transaction: all of it or nothing. Checks in that transaction that the worker is registered
+   * and not fenced (`SAGAZ_FENCED`), and that each entry's first seq is free and the saga is owned by this epoch
+   * (`SAGAZ_CONFLICT` with `sagaId` in its details where it can tell). Mail of a batch reaches sagas that begin in it,
+   * and counts for those that it releases. Whoever writes has survived: the saga's `adoptions` are 0 again.
    */
   append(batch: AppendBatch): Promise<AppendReceipt>;
   /** What is really stored of these sagas: asked after a commit in doubt. Unknown sagas are left out. */
   tails(sagaIds: readonly string[]): Promise<readonly Tail[]>;
   /**
    * Starts with idempotency keys, in a transaction and on a connection of their own. Outcomes in the order of the
-   * starts. A key held by another open transaction for longer than 1 s: `SAGAZ_START_IN_PROGRESS` for that one.
+   * starts; of two with one key the first starts. A key belongs to its tenant and its saga name, whatever the version.
+   * A key held by another open transaction for longer than 1 s: `busy`, for that one only. `SAGAZ_FENCED` as append.
    */
   startKeyed(epoch: number, starts: readonly StartRow[]): Promise<readonly KeyedOutcome[]>;
   /** Starts an unowned saga inside the caller's transaction: it exists if and only if that commits. */
@@ -65,7 +70,9 @@ export interface JournalStore {
    * Runs `work` in a transaction of the engine's; `append` writes the batch as the last statements before COMMIT.
    * When `work` throws, nothing is written.
    */
-  transaction<T>(work: (tx: SqlRunner, append: (batch: AppendBatch) => Promise<AppendReceipt>) => Promise<T>): Promise<T>;
+  transaction<T>(
+    work: (tx: SqlRunner, append: (batch: AppendBatch) => Promise<AppendReceipt>) => Promise<T>,
+  ): Promise<T>;
 }
 
 /** What one write of a worker holds. One saga may have several entries, in order. */
@@ -80,13 +87,13 @@ export interface AppendEntry {
   /** Seq of `events[0]`. 1 with `start`. Entries without events (a mere release) carry the next free seq. */
   readonly firstSeq: number;
   readonly events: readonly EventRow[];
-  /** The new saga's row; its events begin with `saga_started`. */
+  /** The new saga's row; its events begin with `saga_started`. Without `row` it shows `running` when owned. */
   readonly start: StartRow | undefined;
   /** What changes in the saga's row, or undefined when nothing that lists show has changed. */
   readonly row: RowChange | undefined;
   /** New sagas (children, forks) that exist if and only if this entry does. Unowned, claimable at once. */
   readonly spawns: readonly StartRow[];
-  /** Mail to other sagas. A saga that does not exist is passed over. */
+  /** Mail to sagas, in order. A saga that does not exist is passed over. */
   readonly mails: readonly NewMail[];
   /** Mail that these events answer; it is deleted with them. */
   readonly readMails: readonly string[];
@@ -100,7 +107,7 @@ export interface EventRow {
   readonly data: string;
 }
 
-/** A new saga. */
+/** A new saga. One that nobody owns shows `pending`, waiting for `start`. */
 export interface StartRow {
   readonly sagaId: string;
   readonly sagaName: string;
@@ -132,7 +139,7 @@ export interface RowChange {
   readonly error: string | null;
   /** JSON text of the output, once completed. */
   readonly output: string | null;
-  /** The saga has ended: `finished_at` is set to the time of this write. */
+  /** The saga has ended: `finished_at` is the time of the write that gave it this status; null while false. */
   readonly finished: boolean;
   /**
    * `keep`: this worker goes on with it. Otherwise the saga is given up: unowned, to be claimed from `wakeAt` on
@@ -143,7 +150,7 @@ export interface RowChange {
 
 /** What a write answers. */
 export interface AppendReceipt {
-  /** Time of the write. */
+  /** Time of the write, and `at` of its events; where the database's clock went back, never before a saga's last `at`. */
   readonly at: number;
 }
 
@@ -162,18 +169,24 @@ export type KeyedOutcome =
 
 /** Workers, their leases, and who owns which saga. An owner is an epoch: one number per registration, never reused. */
 export interface LeaseStore {
-  /** `SAGAZ_DEFINITION_CHANGED` when a version is known with another graph. Parked `definition_missing` sagas that this worker can run become claimable. */
+  /**
+   * Begins a lease. Parked `definition_missing` sagas that this worker can run become claimable.
+   * `SAGAZ_DEFINITION_CHANGED` when a version was ever known with another graph: then nothing is registered.
+   */
   register(worker: NewWorker): Promise<{ readonly epoch: number; readonly now: number }>;
-  /** Renews the lease and answers, in the same round trip, what there is to do. */
+  /** Renews the lease (also one that has run out, while nobody has fenced it) and answers what there is to do. */
   beat(epoch: number): Promise<Beat>;
   /**
    * Fences workers whose lease has run out, and lets go of their sagas: unowned, claimable at once, `adoptions` + 1.
    * Waits for writes in flight of a fenced worker, for at most 1 s. Answers how many sagas were let go.
    */
   fenceExpired(): Promise<number>;
-  /** Takes ownership of sagas that wait to be claimed, oldest first, with their journals. */
+  /**
+   * Takes ownership of sagas that wait to be claimed (unowned and due), longest due first, with their journals. Each goes to one
+   * worker. A fenced worker gets nothing.
+   */
   claim(claim: Claim): Promise<readonly ClaimedSaga[]>;
-  /** Gives up everything this worker still owns (claimable at once, `adoptions` unchanged) and ends its registration. */
+  /** Gives up everything this worker still owns (claimable at once, `adoptions` unchanged) and ends its registration. Safe twice. */
   retire(epoch: number): Promise<void>;
 }
 
@@ -198,7 +211,7 @@ export interface Beat {
   readonly now: number;
   /** False: this worker was fenced and owns nothing any more. */
   readonly alive: boolean;
-  /** True when a claim would find something. */
+  /** True when a claim for the definitions that it registered would find something. */
   readonly work: boolean;
   /** True when there is unread mail for sagas of this worker. */
   readonly mail: boolean;
@@ -234,11 +247,15 @@ export interface StoredEvent extends EventRow {
 
 /** Requests from other processes and other sagas to a saga's owner. */
 export interface MailboxStore {
-  /** Stores a request; it will be carried out even if nobody owns the saga now. `SAGAZ_SAGA_NOT_FOUND`. */
+  /**
+   * Stores a request; it will be carried out even if nobody owns the saga now: an unowned saga becomes claimable, also
+   * an ended one, so that the request can be answered. One that was closed by force reads no mail: `outcome` then says
+   * `SAGAZ_SAGA_ENDED`. `SAGAZ_SAGA_NOT_FOUND`.
+   */
   send(mail: NewMail): Promise<void>;
   /** Unread mail of sagas that this epoch owns, in order of sending per saga. Repeats what was fetched and not read yet. */
   fetch(epoch: number, limit: number): Promise<readonly Mail[]>;
-  /** Notes the refusal of a request, for its sender to see; it is not fetched again. */
+  /** Notes the refusal of a request, for its sender to see; it is not fetched again. Passes over sagas of others. */
   refuse(epoch: number, refusals: readonly Refusal[]): Promise<void>;
   /** What became of a request: still there, carried out (its mail is gone), or refused. */
   outcome(mail: { readonly mailId: string; readonly sagaId: string }): Promise<MailOutcome>;
@@ -246,7 +263,7 @@ export interface MailboxStore {
 
 /** A request to be sent. */
 export interface NewMail {
-  /** Chosen by the sender; sending the same one twice stores it once. */
+  /** Chosen by the sender; sending the same one to a saga again, while it is there, stores it once. */
   readonly mailId: string;
   readonly sagaId: string;
   readonly kind: string;
@@ -279,15 +296,23 @@ export type MailOutcome =
 export interface QueryStore {
   find(sagaId: string): Promise<SagaRow | undefined>;
   /** The journal from a seq on (default 1), at most `limit` entries (default all). */
-  journal(sagaId: string, range?: { readonly from?: number; readonly limit?: number }): Promise<readonly StoredEvent[]>;
+  journal(
+    sagaId: string,
+    range?: { readonly from?: number; readonly limit?: number },
+  ): Promise<readonly StoredEvent[]>;
   /** One page, newest first. */
   list(filter: SagaFilter): Promise<SagaPage>;
   /** Statuses of those of these sagas that have ended: how `result()` waits. */
-  ended(sagaIds: readonly string[]): Promise<readonly { readonly sagaId: string; readonly status: SagaStatus }[]>;
+  ended(
+    sagaIds: readonly string[],
+  ): Promise<readonly { readonly sagaId: string; readonly status: SagaStatus }[]>;
   /** Sagas by name, version and status, unfinished ones exact; ended ones of the last `sinceMs` only. */
   counts(sinceMs: number): Promise<readonly SagaCount[]>;
   /** The journal's sagas in order of id: how projections are rebuilt. */
-  journalled(range: { readonly after: string | undefined; readonly limit: number }): Promise<readonly string[]>;
+  journalled(range: {
+    readonly after: string | undefined;
+    readonly limit: number;
+  }): Promise<readonly string[]>;
 }
 
 /** What to list. All conditions must hold. */
@@ -348,19 +373,23 @@ export interface SagaCount {
 
 /** Work that keeps a database in shape; every worker does it now and then, and twice does no harm. */
 export interface UpkeepStore {
-  /** Creates partitions ahead of time and removes answered mail that nobody collected. */
+  /** Creates partitions ahead of time and removes mail a day after its refusal. */
   maintain(): Promise<void>;
   /**
-   * Unowned sagas of definitions that no live worker has held for `missingMs`, oldest first, now owned by this epoch so that it
-   * can park them. `limit` at most.
+   * Sagas that are due, unowned, and of definitions that no live worker has held for `missingMs` (one that never was
+   * held: due for as long), longest due first, now owned by this epoch so that it can park them. `limit` at most.
    */
-  claimOrphans(claim: { readonly epoch: number; readonly missingMs: number; readonly limit: number }): Promise<readonly ClaimedSaga[]>;
+  claimOrphans(claim: {
+    readonly epoch: number;
+    readonly missingMs: number;
+    readonly limit: number;
+  }): Promise<readonly ClaimedSaga[]>;
   /** Writes rows as projected from journals: those that exist keep their owner, their mail and their wake-up. */
   writeProjections(rows: readonly ProjectedRow[]): Promise<void>;
 }
 
 /** A row as the journal alone tells it. */
-export interface ProjectedRow extends Omit<SagaRow, "owner" | "wakeAt" | "adoptions" | "attributes"> {
+export interface ProjectedRow extends Omit<SagaRow, "owner" | "wakeAt" | "adoptions"> {
   /** Used only when the row is missing: when it may be claimed. */
   readonly wakeAt: number | null;
 }

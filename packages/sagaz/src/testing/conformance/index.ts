@@ -1,0 +1,16 @@
+import { batchRules } from "./batch-rules.ts";
+import { journalRules } from "./journal-rules.ts";
+import { payloadRules } from "./payload-rules.ts";
+import type { StorageRule } from "./rule.ts";
+import { startRules } from "./start-rules.ts";
+
+export type * from "./rule.ts";
+export { toProvided, toTitle, unmetNeeds } from "./rule.ts";
+
+/** The contract of `SagaStorage` as rules that every adapter keeps. Those it cannot keep are skipped by name. */
+export const storageRules: readonly StorageRule[] = [
+  ...journalRules,
+  ...payloadRules,
+  ...batchRules,
+  ...startRules,
+];
