@@ -75,7 +75,7 @@ export default defineConfig({
       provider: "v8",
       include: ["packages/sagaz/src/**/*.ts"],
       exclude: ["**/*.test.ts", "**/*.test-d.ts", "**/*.generated.ts"],
-      reporter: ["text-summary", "json", "html"],
+      reporter: [["text", { skipFull: true }], "json", "html"],
       reportsDirectory: "coverage",
       thresholds: {
         lines: 96,
