@@ -55,6 +55,7 @@ export type ParkReason =
   | "child_failed"
   | "definition_missing"
   | "crash_loop"
+  | "output_failed"
   | "stuck";
 
 /** What a new saga is made of; the first event of every journal. */
@@ -62,10 +63,14 @@ export interface SagaStarted {
   readonly name: string;
   readonly version: number;
   readonly graphHash: string;
+  /** The step after which there is no way back, so that a journal can be read without the definition. */
+  readonly pivot?: string;
   readonly input: unknown;
   readonly headers: Readonly<Record<string, string>>;
   readonly correlationId?: string;
   readonly tenantId?: string;
+  /** Free attributes to search by. */
+  readonly attributes?: Readonly<Record<string, string>>;
   readonly idempotencyKey?: string;
   /** Milliseconds since 1970: not before. */
   readonly startAt?: number;
@@ -91,6 +96,8 @@ interface OfStep<Type extends string, Data extends object = object> extends Of<T
 export type SagaLevelEvent =
   | Of<"saga_started", SagaStarted>
   | Of<"saga_admitted">
+  /** Carries tries of a saga that leaves memory without anything else to say. */
+  | Of<"attempts_noted">
   | Of<"signal_received", { signal: string; payload: unknown; signalId?: string }>
   | Of<"saga_timed_out">
   | Of<"cancel_requested", Deed>
@@ -104,7 +111,7 @@ export type SagaLevelEvent =
   | Of<"saga_completed", { output?: unknown }>
   | Of<"saga_compensated", { exceptions: readonly string[] }>
   | Of<"saga_force_closed", Deed>
-  | Of<"saga_forked", { forkId: string } & Deed>;
+  | Of<"saga_forked", { forkId: string; fromStep: string; input?: unknown } & Deed>;
 
 /** Events of one step. */
 export type StepEvent =
@@ -115,7 +122,7 @@ export type StepEvent =
   | OfStep<"pivot_started">
   | OfStep<"timer_set", { until: number }>
   | OfStep<"map_listed", { items: readonly unknown[] }>
-  | OfStep<"child_started", { childId: string }>
+  | OfStep<"child_started", { childId: string; input: unknown }>
   | OfStep<"child_parked", { reason: string }>
   | OfStep<"late_effect", { result?: unknown }>
   | OfStep<"undo_retry_scheduled", { at: number; error: RecordedError }>

@@ -24,7 +24,12 @@ export type StepStatus =
 /** What an unfinished saga waits for when nothing of it runs. */
 export type WaitReason = "start" | "retry" | "signal" | "timer" | "reply" | "child" | "operator";
 
-const ENDED = new Set<SagaStatus>(["completed", "compensated", "compensated_with_exceptions", "forced_closed"]);
+const ENDED = new Set<SagaStatus>([
+  "completed",
+  "compensated",
+  "compensated_with_exceptions",
+  "forced_closed",
+]);
 
 /** Tells whether a saga in this status is over (a completed one can still be compensated on request). */
 export function isEnded(status: SagaStatus): boolean {

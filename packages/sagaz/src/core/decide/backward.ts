@@ -1,0 +1,101 @@
+import type { StepDefinition } from "../definition/definition.ts";
+import type { SagaEvent } from "../saga/events.ts";
+import { itemKey } from "../saga/state.ts";
+import type { SagaState, StepState } from "../saga/state.ts";
+import { isDelayed, waitFor } from "./forward.ts";
+import { toTask } from "./task.ts";
+import { isHalted, mayHaveHappened, taskId } from "./view.ts";
+import type { Draft, View } from "./view.ts";
+
+/**
+ * Undoes every step that was or may have been done, each after those that could see its result. What is independent
+ * is undone in parallel, also while another compensation waits for a person.
+ */
+export function backward(view: View, move: Draft): void {
+  let open = false;
+  for (const step of view.definition.steps) {
+    if (step.role !== "compensatable" || isUndone(view.state, step)) continue;
+    open = true;
+    if (isItsTurn(view, step)) undoStep(view, move, step);
+  }
+  if (!open && view.live.tasks.size === 0) move.events.push(compensated(view));
+}
+
+/** True when the step's undo, or of a map step those of all its items, need nothing more. */
+function isUndone(state: SagaState, step: StepDefinition): boolean {
+  const stepState = state.steps.get(step.name);
+  if (!stepState) return true;
+  if (step.kind === "map") return stepState.itemStates.every((item) => isClear(item));
+  if (step.kind === "child" && stepState.childId !== undefined && stepState.status === "pending")
+    return false;
+  return isClear(stepState);
+}
+
+function isClear(step: StepState | undefined): boolean {
+  if (mayHaveHappened(step)) return false;
+  return step?.status !== "compensation_failed" || step.onExhausted === "continue";
+}
+
+/** All undos that come first are done, and on record. */
+function isItsTurn(view: View, step: StepDefinition): boolean {
+  if (view.state.compensationSeq > view.live.ackedSeq) return false;
+  for (const name of view.definition.graph.undoneBefore.get(step.name) ?? []) {
+    const other = view.definition.graph.byName.get(name);
+    if (other && !(isUndone(view.state, other) && isOnRecord(view, name))) return false;
+  }
+  return true;
+}
+
+function isOnRecord(view: View, name: string): boolean {
+  const step = view.state.steps.get(name);
+  if (!step) return true;
+  return (
+    step.seq <= view.live.ackedSeq && step.itemStates.every((item) => (item?.seq ?? 0) <= view.live.ackedSeq)
+  );
+}
+
+function undoStep(view: View, move: Draft, step: StepDefinition): void {
+  if (step.kind === "child") return undoChild(view, move, step);
+  if (step.kind !== "map") return undoOne(view, move, { step, state: view.state.steps.get(step.name) });
+  const items = view.state.steps.get(step.name)?.itemStates ?? [];
+  let free = step.concurrency;
+  for (let index = 0; index < items.length && free > 0; index++) {
+    if (isClear(items[index])) continue;
+    free--;
+    undoOne(view, move, { step, state: items[index], index });
+  }
+}
+
+function undoOne(
+  view: View,
+  move: Draft,
+  { step, state, index }: { step: StepDefinition; state: StepState | undefined; index?: number },
+): void {
+  if (!state || !mayHaveHappened(state) || state.seq > view.live.ackedSeq) return;
+  const key = index === undefined ? step.name : itemKey(step.name, index);
+  if (isHalted(view) || view.live.tasks.has(taskId({ kind: "undo", key }))) return;
+  if (!isDelayed(view, move, key)) move.start.push(toTask(view, { kind: "undo", step, index }));
+}
+
+/** A child undoes itself on request; its end comes back as mail. */
+function undoChild(view: View, move: Draft, step: StepDefinition): void {
+  if (view.state.blocked.has(step.name)) return;
+  if (view.state.steps.get(step.name)?.childUndoRequested) return waitFor(move, "child");
+  if (!isHalted(view)) move.events.push({ type: "child_undo_requested", step: step.name, data: {} });
+}
+
+function compensated(view: View): SagaEvent {
+  const exceptions: string[] = [];
+  for (const step of view.state.steps.values()) {
+    for (const one of [step, ...step.itemStates]) {
+      if (one && isException(view.state, one)) exceptions.push(one.key);
+    }
+  }
+  return { type: "saga_compensated", data: { exceptions } };
+}
+
+/** Undo that failed and was let go, or that a person skipped. */
+function isException(state: SagaState, step: StepState): boolean {
+  if (step.status === "compensation_failed") return true;
+  return step.status === "skipped" && step.seq > state.compensationSeq;
+}

@@ -1,0 +1,168 @@
+import type { ActionStep, MapStep, SignalStep, StepDefinition } from "../definition/definition.ts";
+import { unreachable } from "../must.ts";
+import type { SagaEvent } from "../saga/events.ts";
+import { itemKey, findStep } from "../saga/state.ts";
+import { mayStartNow } from "./admission.ts";
+import { toTask } from "./task.ts";
+import { deadline, isBlocked, isReady, isSatisfied, readySince, taskId, wake } from "./view.ts";
+import type { Draft, View } from "./view.ts";
+import type { WaitReason } from "../saga/status.ts";
+
+const EVER = Number.POSITIVE_INFINITY;
+
+/**
+ * Events that follow from the state alone: they ride in the write of what caused them. A pivot is journalled as
+ * started before its first attempt, together with its last dependency, so it costs no commit of its own.
+ */
+export function forwardEvents(view: View): SagaEvent[] {
+  const events: SagaEvent[] = [];
+  for (const step of view.definition.steps) {
+    if (isOpen(view, step) && isReady(view, step, EVER)) events.push(...stepEvents(view, step));
+    if (events.length > 0) return events;
+  }
+  return events;
+}
+
+function isOpen(view: View, step: StepDefinition): boolean {
+  return (view.state.steps.get(step.name)?.status ?? "pending") === "pending";
+}
+
+function stepEvents(view: View, step: StepDefinition): SagaEvent[] {
+  if (step.kind === "map") return mapEvents(view, step);
+  if (!mayStartNow(view, step) || isBlocked(view, step.name)) return [];
+  if (step.role === "pivot" && view.state.pivotStartedSeq === undefined) {
+    return [{ type: "pivot_started", step: step.name, data: {} }];
+  }
+  switch (step.kind) {
+    case "signal":
+      return signalEvents(view, step);
+    case "sleep": {
+      const until = view.state.steps.get(step.name)?.timerUntil;
+      return until !== undefined && until <= view.now
+        ? [{ type: "step_done", step: step.name, data: {} }]
+        : [];
+    }
+    case "action":
+    case "child":
+      return [];
+    default:
+      return unreachable(step);
+  }
+}
+
+function signalEvents(view: View, step: SignalStep): SagaEvent[] {
+  const arrived = view.state.signals.find(({ signal }) => signal === step.signal);
+  if (arrived) {
+    return [{ type: "step_done", step: step.name, data: { result: arrived.payload, consumed: step.signal } }];
+  }
+  if (view.now < deadline(view, readySince(view, step), step.waitMs)) return [];
+  const detail = `signal "${step.signal}" did not come within ${step.waitMs} ms`;
+  return [{ type: "saga_parked", data: { reason: "signal_timeout", step: step.name, detail } }];
+}
+
+/** A map step is done when all of its items are; the list of their results is its result. */
+function mapEvents(view: View, step: MapStep): SagaEvent[] {
+  const state = view.state.steps.get(step.name);
+  if (!state?.items || state.itemsDone < state.items.length) return [];
+  const result = state.items.map((_, index) => state.itemStates[index]?.result ?? null);
+  return [{ type: "step_done", step: step.name, data: { result } }];
+}
+
+/** Begins what may begin, and notes what is waited for. */
+export function startReady(view: View, move: Draft): void {
+  for (const step of view.definition.steps) {
+    if (!isOpen(view, step) || !isReady(view, step, view.live.ackedSeq)) continue;
+    if (isBlocked(view, step.name)) continue;
+    startStep(view, move, step);
+  }
+}
+
+function startStep(view: View, move: Draft, step: StepDefinition): void {
+  switch (step.kind) {
+    case "action":
+      return startAction(view, move, { step });
+    case "map":
+      return startMap(view, move, step);
+    case "sleep":
+      return startSleep(view, move, step);
+    case "child":
+      return startChild(view, move, step);
+    case "signal":
+      waitFor(move, "signal");
+      return wake(move, deadline(view, readySince(view, step), step.waitMs));
+    default:
+      return unreachable(step);
+  }
+}
+
+function startAction(
+  view: View,
+  move: Draft,
+  { step, index }: { step: ActionStep | MapStep; index?: number | undefined },
+): void {
+  const key = index === undefined ? step.name : itemKey(step.name, index);
+  if (view.live.tasks.has(taskId({ kind: "do", key })) || view.live.unsettled.has(key)) return;
+  if (isBlocked(view, key) || !mayStartNow(view, step) || !isPivotRecorded(view, step)) return;
+  if (isDelayed(view, move, key)) return;
+  move.start.push(toTask(view, { kind: "do", step, index }));
+}
+
+/** The pivot's first attempt waits until its start is on record. */
+function isPivotRecorded(view: View, step: StepDefinition): boolean {
+  if (step.role !== "pivot") return true;
+  const { pivotStartedSeq } = view.state;
+  return pivotStartedSeq !== undefined && pivotStartedSeq <= view.live.ackedSeq;
+}
+
+/** True while a step waits for its next attempt, in memory or on record. */
+export function isDelayed(view: View, move: Draft, key: string): boolean {
+  const at = view.live.retryAt.get(key) ?? findStep(view.state, key)?.retryAt;
+  if (at === undefined || at <= view.now) return false;
+  waitFor(move, "retry");
+  wake(move, at);
+  return true;
+}
+
+function startMap(view: View, move: Draft, step: MapStep): void {
+  const state = view.state.steps.get(step.name);
+  if (!state?.items) return prepare(view, move, step);
+  let free = step.concurrency;
+  for (let index = 0; index < state.items.length && free > 0; index++) {
+    const status = state.itemStates[index]?.status ?? "pending";
+    if (status === "done" || status === "skipped") continue;
+    free--;
+    if (status === "pending") startAction(view, move, { step, index });
+  }
+}
+
+function startSleep(view: View, move: Draft, step: StepDefinition): void {
+  const until = view.state.steps.get(step.name)?.timerUntil;
+  if (until === undefined) return prepare(view, move, step);
+  waitFor(move, "timer");
+  wake(move, until);
+}
+
+function startChild(view: View, move: Draft, step: StepDefinition): void {
+  if (view.state.steps.get(step.name)?.childId === undefined) return prepare(view, move, step);
+  waitFor(move, "child");
+}
+
+function prepare(view: View, move: Draft, step: StepDefinition): void {
+  if (view.live.tasks.has(taskId({ kind: "prepare", key: step.name })) || !mayStartNow(view, step)) return;
+  if (!isPivotRecorded(view, step) || isDelayed(view, move, step.name)) return;
+  move.start.push(toTask(view, { kind: "prepare", step }));
+}
+
+const BY_WEIGHT: readonly WaitReason[] = ["retry", "timer", "signal", "reply", "child", "operator", "start"];
+
+/** Notes what the saga waits for; of several the one that will end soonest by itself is shown. */
+export function waitFor(move: Draft, reason: WaitReason): void {
+  if (move.waitingFor === null || BY_WEIGHT.indexOf(reason) < BY_WEIGHT.indexOf(move.waitingFor)) {
+    move.waitingFor = reason;
+  }
+}
+
+/** True when every step has its result. */
+export function isComplete(view: View): boolean {
+  return view.definition.steps.every((step) => isSatisfied(view, step.name, EVER));
+}

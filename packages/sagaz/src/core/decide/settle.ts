@@ -1,0 +1,214 @@
+import { LIMITS } from "../definition/policies.ts";
+import type { StepDefinition } from "../definition/definition.ts";
+import { unreachable } from "../must.ts";
+import type { RecordedError, SagaEvent } from "../saga/events.ts";
+import { findStep } from "../saga/state.ts";
+import { backoff } from "./delay.ts";
+import type { Outcome } from "./outcome.ts";
+import { mayStillStart } from "./admission.ts";
+import { isPastPivot, readySince, deadline, retryOf, setTries, taskId, triesOf } from "./view.ts";
+import type { Task, View } from "./view.ts";
+
+type Unknown = Extract<Outcome, { type: "unknown" }>;
+type Failed = Extract<Outcome, { type: "failed" }>;
+
+/** What the end of a task means for the saga: the events to write, after noting in memory what is not worth one. */
+export function settle(view: View, task: Task, outcome: Outcome): SagaEvent[] {
+  switch (task.kind) {
+    case "do":
+      return settleAction(view, task, outcome);
+    case "verify":
+      return settleVerify(view, task, outcome);
+    case "prepare":
+      return settlePrepare(view, task, outcome);
+    case "undo":
+      return settleUndo(view, task, outcome);
+  }
+}
+
+function settleAction(view: View, task: Task, outcome: Outcome): SagaEvent[] {
+  if (!isOpen(view, task.key)) return [];
+  switch (outcome.type) {
+    case "done":
+      return [done(task.key, outcome.result)];
+    case "failed":
+      return settleFailed(view, task, outcome);
+    case "unknown":
+      return settleUnknown(view, task, outcome);
+  }
+}
+
+function settleUnknown(view: View, task: Task, { error, final = false }: Unknown): SagaEvent[] {
+  const tries = triesOf(view, task.key);
+  setTries(view, task.key, { action: tries.action + 1, unknown: true });
+  view.live.retryAt.set(task.key, view.now + backoff(retryOf(view, task.step), tries.action + 1, view.luck));
+  view.live.unsettled.set(task.key, { error, verified: false, final, again: false });
+  return [];
+}
+
+function settleFailed(view: View, task: Task, outcome: Failed): SagaEvent[] {
+  const { key, step } = task;
+  const tries = triesOf(view, key);
+  const attempts = tries.action + 1;
+  setTries(view, key, { action: attempts });
+  if (!outcome.final && hasAttemptsLeft(view, step, attempts)) {
+    const delayMs = outcome.retryInMs ?? backoff(retryOf(view, step), attempts, view.luck);
+    return postpone(view, key, { delayMs, error: outcome.error, type: "retry_scheduled" });
+  }
+  if (!tries.unknown) return failForGood(view, task, outcome.error);
+  // An earlier attempt may have taken effect, whatever this one says.
+  view.live.unsettled.set(key, { error: outcome.error, verified: false, final: true, again: false });
+  return [];
+}
+
+/** A definite, final failure: the saga goes back, or, when the pivot is behind it, waits for a person. */
+export function failForGood(
+  view: View,
+  task: { key: string; step: StepDefinition },
+  error: RecordedError,
+): SagaEvent[] {
+  const { key, step } = task;
+  const failed: SagaEvent = { type: "step_failed", step: key, data: { error } };
+  if (step.role === "pivot" || !isPastPivot(view)) return [failed];
+  return [
+    failed,
+    { type: "saga_parked", data: { reason: "step_failed_after_pivot", step: key, detail: error.message } },
+  ];
+}
+
+/** True while the retry policy and the step's time-out allow another attempt. */
+export function hasAttemptsLeft(view: View, step: StepDefinition, attempts: number): boolean {
+  const policy = retryOf(view, step);
+  if (attempts >= policy.maxAttempts) return false;
+  const since = readySince(view, step);
+  if (policy.forMs !== undefined && view.now >= deadline(view, since, policy.forMs)) return false;
+  return step.stepTimeoutMs === undefined || view.now < deadline(view, since, step.stepTimeoutMs);
+}
+
+interface Delay {
+  readonly delayMs: number;
+  readonly error: RecordedError;
+  readonly type: "retry_scheduled" | "undo_retry_scheduled";
+}
+
+/** A long delay is written down, so that the saga can leave memory; a short one is not worth a write. */
+function postpone(view: View, key: string, delay: Delay): SagaEvent[] {
+  const at = view.now + delay.delayMs;
+  view.live.retryAt.set(key, at);
+  if (delay.delayMs <= LIMITS.memoryDelayMsMax) return [];
+  return [{ type: delay.type, step: key, data: { at, error: delay.error } }];
+}
+
+function settleVerify(view: View, task: Task, outcome: Outcome): SagaEvent[] {
+  const unsettled = view.live.unsettled.get(task.key);
+  if (!unsettled || !isOpen(view, task.key)) return [];
+  const verdict = outcome.type === "done" ? toVerdict(outcome.result) : { outcome: "unknown" as const };
+  if (verdict.outcome === "done") {
+    view.live.unsettled.delete(task.key);
+    return [{ type: "step_done", step: task.key, data: { result: verdict.result, verified: true } }];
+  }
+  if (verdict.outcome === "unknown") {
+    view.live.unsettled.set(task.key, { ...unsettled, verified: true });
+    return [];
+  }
+  view.live.unsettled.delete(task.key);
+  setTries(view, task.key, { unknown: false });
+  const again =
+    unsettled.again || (!unsettled.final && hasAttemptsLeft(view, task.step, triesOf(view, task.key).action));
+  // While the saga goes back nothing is tried again: a step that certainly was not done just stays undone.
+  if (again || !mayStillStart(view, task.step)) return [];
+  return failForGood(view, task, unsettled.error);
+}
+
+function toVerdict(
+  answer: unknown,
+): { outcome: "done"; result: unknown } | { outcome: "not_done" | "unknown" } {
+  const { outcome, result } = (answer ?? {}) as { outcome?: unknown; result?: unknown };
+  if (outcome === "done") return { outcome, result };
+  return { outcome: outcome === "not_done" ? outcome : "unknown" };
+}
+
+function settlePrepare(view: View, task: Task, outcome: Outcome): SagaEvent[] {
+  if (!isOpen(view, task.key)) return [];
+  // Preparing has no effects, so an unknown outcome is as good as a failed one.
+  if (outcome.type === "unknown")
+    return settleFailed(view, task, { type: "failed", error: outcome.error, final: false });
+  if (outcome.type === "failed") return settleFailed(view, task, outcome);
+  return prepared(view, task, outcome.result);
+}
+
+function prepared(view: View, task: Task, result: unknown): SagaEvent[] {
+  const { key, step } = task;
+  switch (step.kind) {
+    case "map":
+      return [{ type: "map_listed", step: key, data: { items: result as unknown[] } }];
+    case "sleep":
+      return [{ type: "timer_set", step: key, data: { until: view.now + (result as number) } }];
+    case "child": {
+      const { childId, input } = result as { childId: string; input: unknown };
+      return [{ type: "child_started", step: key, data: { childId, input } }];
+    }
+    case "action":
+    case "signal":
+      return [];
+    default:
+      return unreachable(step);
+  }
+}
+
+function settleUndo(view: View, task: Task, outcome: Outcome): SagaEvent[] {
+  const { key, step, round } = task;
+  const state = findStep(view.state, key);
+  // A late effect has begun a new round, or a person has settled it: what this call did is not what counts.
+  if (!state || state.undoRound !== round || (state.status !== "done" && state.status !== "maybe_done"))
+    return [];
+  if (outcome.type === "done")
+    return [{ type: "step_compensated", step: key, data: withResult(outcome.result) }];
+  const attempts = triesOf(view, key).undo + 1;
+  setTries(view, key, { undo: attempts });
+  const final = outcome.type === "failed" && outcome.final;
+  const { error } = outcome;
+  if (!final && attempts < step.undoRetry.maxAttempts) {
+    const asked = outcome.type === "failed" ? outcome.retryInMs : undefined;
+    const delayMs = asked ?? backoff(step.undoRetry, attempts, view.luck);
+    return postpone(view, key, { delayMs, error, type: "undo_retry_scheduled" });
+  }
+  const failed: SagaEvent = {
+    type: "compensation_failed",
+    step: key,
+    data: { error, policy: step.onExhausted },
+  };
+  if (step.onExhausted === "continue") return [failed];
+  return [
+    failed,
+    { type: "saga_parked", data: { reason: "compensation_failed", step: key, detail: error.message } },
+  ];
+}
+
+/**
+ * What an action's end means that comes after the engine had stopped waiting for it. Only an effect matters: it is
+ * the step's result if nothing was undone yet, and else has to be undone once more.
+ */
+export function settleLate(view: View, task: Task, outcome: Outcome): SagaEvent[] {
+  if (task.kind !== "do" || outcome.type !== "done") return [];
+  const { key } = task;
+  const status = findStep(view.state, key)?.status ?? "pending";
+  if (status === "done" || status === "skipped" || view.state.status === "forced_closed") return [];
+  if (isOpen(view, key)) return [done(key, outcome.result)];
+  const undoBegan = triesOf(view, key).undo > 0 || view.live.tasks.has(taskId({ kind: "undo", key }));
+  if (status === "maybe_done" && !undoBegan) return [done(key, outcome.result)];
+  return [{ type: "late_effect", step: key, data: withResult(outcome.result) }];
+}
+
+function isOpen(view: View, key: string): boolean {
+  if (view.state.direction !== "forward") return false;
+  return (findStep(view.state, key)?.status ?? "pending") === "pending";
+}
+
+function done(step: string, result: unknown): SagaEvent {
+  return { type: "step_done", step, data: withResult(result) };
+}
+
+function withResult(result: unknown): { result?: unknown } {
+  return result === undefined ? {} : { result };
+}

@@ -1,0 +1,91 @@
+import type { StepDefinition } from "../definition/definition.ts";
+import type { SagaEvent } from "../saga/events.ts";
+import { findStep } from "../saga/state.ts";
+import { strategyOf } from "./admission.ts";
+import { forwardEvents, startReady } from "./forward.ts";
+import { decideUnsettled } from "./unsettled.ts";
+import { isHalted, isReady, wake } from "./view.ts";
+import type { Draft, View } from "./view.ts";
+
+/**
+ * Between the failure and the compensation: steps in flight end, are cut off, or finish, as the strategy says. The
+ * compensation starts when no step's fate is open any more, so a step without an outcome is then known not to have
+ * run. That is what makes the journal alone enough after a crash.
+ */
+export function unwind(view: View, move: Draft): void {
+  noteUnknown(view);
+  decideUnsettled(view, move);
+  if (move.events.length > 0) return;
+  const waitsForAll = strategyOf(view) === "WAIT_ALL";
+  if (waitsForAll) {
+    move.events.push(...forwardEvents(view));
+    if (move.events.length > 0) return;
+    startReady(view, move);
+  } else cutOff(view, move);
+  if (isQuiet(view, move) && !(waitsForAll && isAnythingOpen(view)))
+    move.events.push(compensationStarted(view));
+}
+
+/** A step that waits for its next attempt after an unknown one will not get it: its fate has to be decided now. */
+function noteUnknown(view: View): void {
+  if (strategyOf(view) === "WAIT_ALL") return;
+  for (const key of unknownKeys(view)) {
+    if (view.live.unsettled.has(key) || view.live.tasks.has(key) || view.state.blocked.has(key)) continue;
+    const state = findStep(view.state, key);
+    if (state && state.status !== "pending") continue;
+    const error = state?.error ?? {
+      name: "Lost",
+      message: "an earlier attempt may have taken effect",
+      kind: "lost" as const,
+    };
+    view.live.unsettled.set(key, { error, verified: false, final: true, again: false });
+  }
+}
+
+function unknownKeys(view: View): Set<string> {
+  const keys = new Set<string>();
+  for (const [key, tries] of view.live.tries) if (tries.unknown) keys.add(key);
+  for (const step of view.state.steps.values()) {
+    if (step.tries.unknown && view.live.tries.get(step.key)?.unknown !== false) keys.add(step.key);
+    for (const item of step.itemStates) {
+      if (item?.tries.unknown && view.live.tries.get(item.key)?.unknown !== false) keys.add(item.key);
+    }
+  }
+  return keys;
+}
+
+/** After the grace (none with `FAIL_FAST`) everything in flight is told to stop. */
+function cutOff(view: View, move: Draft): void {
+  const graceMs = strategyOf(view) === "FAIL_FAST" ? 0 : view.definition.graceMs;
+  const cutAt = view.state.failedAt + graceMs;
+  for (const task of view.live.tasks.values()) {
+    if (task.abortedAt !== undefined || task.task.kind === "undo") continue;
+    if (view.now >= cutAt) move.abort.push({ task, cause: "cut_off" });
+    else wake(move, cutAt);
+  }
+}
+
+function isQuiet(view: View, move: Draft): boolean {
+  if (isHalted(view) || view.live.tasks.size > 0 || view.live.unsettled.size > 0 || move.start.length > 0)
+    return false;
+  // A blocked step's fate is open: a person has to say whether it was done.
+  return view.state.blocked.size === 0;
+}
+
+/** `WAIT_ALL` lets everything finish that does not depend on the failure: delays, timers, signals and children too. */
+function isAnythingOpen(view: View): boolean {
+  return view.definition.steps.some((step) => isWaiting(view, step));
+}
+
+function isWaiting(view: View, step: StepDefinition): boolean {
+  if (step.role === "pivot" || !isReady(view, step, Number.POSITIVE_INFINITY)) return false;
+  const state = view.state.steps.get(step.name);
+  if ((state?.status ?? "pending") !== "pending") return false;
+  if (step.kind !== "map" || !state?.items) return true;
+  return state.items.some((_, index) => (state.itemStates[index]?.status ?? "pending") === "pending");
+}
+
+function compensationStarted(view: View): SagaEvent {
+  const cause = view.state.failure ?? { kind: "timeout" };
+  return { type: "compensation_started", data: { cause } };
+}
