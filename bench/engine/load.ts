@@ -18,7 +18,7 @@ export interface LoadResult {
   readonly p50Ms: number;
   readonly p99Ms: number;
   /** CPU time of this process, user and system, in milliseconds. */
-  readonly cpuMs: number;
+  readonly nodeCpuMs: number;
 }
 
 /**
@@ -51,7 +51,7 @@ export async function drive(session: Session, load: Load): Promise<LoadResult> {
     elapsedMs,
     p50Ms: quantile(latencies, 0.5),
     p99Ms: quantile(latencies, 0.99),
-    cpuMs: (used.user + used.system) / 1000,
+    nodeCpuMs: (used.user + used.system) / 1000,
   };
 }
 

@@ -29,20 +29,31 @@ export interface Session {
 
 /** Questions that the bench asks the database itself, whatever the system believes. */
 export interface Audit {
-  /** One row, one number: how many sagas have not ended. */
+  /** One row with the column `n`: how many sagas have not ended. */
   readonly unfinishedSql: string;
-  /** One row for every action whose result is recorded: `order_id`, `step`. */
+  /** A row for every action whose result is recorded: `order_id`, `step`. */
   readonly recordedStepsSql: string;
 }
 
-/** One durable engine under measurement: ours or a peer. */
-export interface System {
+/** What is known of a system without running it. */
+export interface Description {
   readonly name: string;
-  /** Version and settings that matter, in one line for the report. */
+  /** Version and the settings that matter, in one line for the report. */
   readonly tuning: string;
-  readonly audit: Audit;
+  /** Absent when the system takes no part in the recovery measure. */
+  readonly audit?: Audit;
+  /** One row with the column `n`: journal rows of one saga. Only ours is held against the database's ceiling. */
+  readonly journalRowsPerSagaSql?: string;
+  /** True when the system can fill its tables with a history. */
+  readonly canFillHistory?: boolean;
+}
+
+/** One durable engine under measurement: ours or a peer. */
+export interface System extends Description {
   /** Creates its tables in an empty database; every session gets a fresh copy of what it leaves. */
   install(url: string): Promise<void>;
-  /** Connects and takes up unfinished sagas, those of a killed process included. */
+  /** Connects, and takes up unfinished sagas of a killed process. */
   open(options: SessionOptions): Promise<Session>;
+  /** Puts finished sagas into the tables by plain SQL, as a long history would have left them. */
+  fillHistory?(url: string, sagas: number): Promise<void>;
 }

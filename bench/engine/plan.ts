@@ -1,0 +1,61 @@
+/** How much to measure. */
+export interface Plan {
+  readonly name: "full" | "quick";
+  /** Rounds of the interleaved parts; a median of fewer than three would say little. */
+  readonly rounds: number;
+  /** Callers start sagas for this long in a timed part, in milliseconds. */
+  readonly partMs: number;
+  readonly warmMs: number;
+  /** One batch size of the ceiling takes this long. */
+  readonly ceilingMs: number;
+  readonly idleRounds: number;
+  readonly idleMs: number;
+  readonly recoveryRounds: number;
+  /** True measures idling and recovery of all systems at the same time: they mostly wait. */
+  readonly waitsTogether: boolean;
+  /** Finished sagas in the tables, one database for each number. */
+  readonly histories: readonly number[];
+  readonly systems: readonly string[];
+}
+
+/** Sagas in flight in the throughput parts. */
+export const levels: readonly number[] = [1, 16, 64, 256];
+
+/** Sagas in flight where they fail, and where cost and history are compared. */
+export const comparedLevel = 64;
+
+/** Rows in a batch of the database's ceiling. */
+export const ceilingBatches: readonly number[] = [1, 10, 100, 1000];
+
+/** The recovery measure: how many sagas, and how long their second step takes. */
+export const recovery = { sagas: 500, chargeMs: 2000 };
+
+/** Everything, with history: for `results.md`. */
+export const fullPlan: Plan = {
+  name: "full",
+  rounds: 5,
+  partMs: 2000,
+  warmMs: 500,
+  ceilingMs: 1000,
+  idleRounds: 3,
+  idleMs: 10_000,
+  recoveryRounds: 3,
+  waitsTogether: false,
+  histories: [100_000, 1_000_000],
+  systems: ["dbos", "pg-boss", "pg-boss-gathered"],
+};
+
+/** The same measures in under a minute, without history and without the peer that nobody runs as it is. */
+export const quickPlan: Plan = {
+  name: "quick",
+  rounds: 3,
+  partMs: 300,
+  warmMs: 100,
+  ceilingMs: 200,
+  idleRounds: 1,
+  idleMs: 5000,
+  recoveryRounds: 1,
+  waitsTogether: true,
+  histories: [],
+  systems: ["dbos", "pg-boss"],
+};

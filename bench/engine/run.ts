@@ -1,0 +1,72 @@
+import type { Bench, Candidate } from "./bench.ts";
+import { measureCeiling } from "./ceiling.ts";
+import { measureHistory } from "./history.ts";
+import { Hosted } from "./hosted.ts";
+import { measureIdle } from "./idle.ts";
+import { describeMachine } from "./machine.ts";
+import type { Plan } from "./plan.ts";
+import { cautionsOf, computeRatios, type Ratio } from "./ratios.ts";
+import { measureRecovery } from "./recovery.ts";
+import type { Report } from "./report.ts";
+import { Samples } from "./samples.ts";
+import { startBenchServer, type BenchServer } from "./server.ts";
+import { measureThroughput } from "./throughput.ts";
+
+/** A finished run. */
+export interface Finished {
+  readonly report: Report;
+  readonly ratios: readonly Ratio[];
+}
+
+/** Measures everything a plan asks for on one server, and stops all it started. */
+export async function runEngineBench(plan: Plan, progress: (what: string) => void): Promise<Finished> {
+  const startedAt = performance.now();
+  progress("starting PostgreSQL");
+  const server = await startBenchServer();
+  const hosts = plan.systems.map((name) => new Hosted(name));
+  try {
+    const candidates = await Promise.all(hosts.map((host) => prepare(host, server)));
+    const bench: Bench = { plan, server, candidates, samples: new Samples(), progress };
+    await measureCeiling(bench);
+    await measureThroughput(bench);
+    await measureHistory(bench);
+    await measureWaits(bench);
+    return finish(bench, Math.round((performance.now() - startedAt) / 1000));
+  } finally {
+    await Promise.all(hosts.map((host) => host.kill()));
+    await server.stop();
+  }
+}
+
+async function prepare(host: Hosted, { postgres }: BenchServer): Promise<Candidate> {
+  const description = await host.call("describe");
+  const template = await postgres.createTemplate(`template-${host.name}`, (url) => host.call("install", url));
+  return { description, host, template };
+}
+
+async function measureWaits(bench: Bench): Promise<void> {
+  const waits = bench.candidates.flatMap((candidate) => [
+    () => measureIdle(bench, candidate),
+    () => measureRecovery(bench, candidate),
+  ]);
+  bench.progress("recovery after kill -9, and an idle worker's queries");
+  if (bench.plan.waitsTogether) await Promise.all(waits.map((wait) => wait()));
+  else for (const wait of waits) await wait();
+}
+
+function finish({ plan, server, candidates, samples }: Bench, seconds: number): Finished {
+  const rows = samples.rows();
+  const ratios = computeRatios(rows);
+  const report: Report = {
+    benchmark: "engine",
+    plan: plan.name,
+    date: new Date().toISOString().slice(0, 10),
+    seconds,
+    machine: describeMachine(server),
+    systems: candidates.map(({ description: { name, tuning } }) => ({ name, tuning })),
+    rows,
+    ratios: Object.fromEntries(ratios.map(({ name, value }) => [name, value])),
+    cautions: cautionsOf(rows, ratios),
+  };
+  return { report, ratios };
+}
