@@ -377,7 +377,8 @@ export interface UpkeepStore {
   maintain(): Promise<void>;
   /**
    * Sagas that are due, unowned, and of definitions that no live worker has held for `missingMs` (one that never was
-   * held: due for as long), longest due first, now owned by this epoch so that it can park them. `limit` at most.
+   * held: since its first saga was started), longest due first, now owned by this epoch so that it can park them.
+   * `limit` at most.
    */
   claimOrphans(claim: {
     readonly epoch: number;

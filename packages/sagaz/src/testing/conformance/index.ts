@@ -1,8 +1,15 @@
 import { batchRules } from "./batch-rules.ts";
+import { claimRules } from "./claim-rules.ts";
+import { crashRules } from "./crash-rules.ts";
 import { journalRules } from "./journal-rules.ts";
+import { leaseRules } from "./lease-rules.ts";
+import { mailboxRules } from "./mailbox-rules.ts";
 import { payloadRules } from "./payload-rules.ts";
+import { queryRules } from "./query-rules.ts";
 import type { StorageRule } from "./rule.ts";
 import { startRules } from "./start-rules.ts";
+import { transactionRules } from "./transaction-rules.ts";
+import { upkeepRules } from "./upkeep-rules.ts";
 
 export type * from "./rule.ts";
 export { toProvided, toTitle, unmetNeeds } from "./rule.ts";
@@ -13,4 +20,11 @@ export const storageRules: readonly StorageRule[] = [
   ...payloadRules,
   ...batchRules,
   ...startRules,
+  ...transactionRules,
+  ...leaseRules,
+  ...claimRules,
+  ...mailboxRules,
+  ...queryRules,
+  ...upkeepRules,
+  ...crashRules,
 ];

@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
+import type { SagaStatus } from "../../core/saga/status.ts";
 import {
   absent,
   advance,
@@ -163,11 +164,7 @@ export const journalRules: readonly StorageRule[] = [
     async (t) => {
       const epoch = await register(t.storage);
       const sagaId = await begin(t, epoch);
-      const write = async (
-        seq: number,
-        status: "completed" | "compensating" | "compensated",
-        finished: boolean,
-      ) => {
+      const write = async (seq: number, status: SagaStatus, finished: boolean) => {
         advance(t, 1_000);
         const row = toRow({ status, finished, output: '{"ok":true}' });
         return (await append({ storage: t.storage, epoch }, toEntry(sagaId, seq, { row }))).at;
@@ -184,6 +181,8 @@ export const journalRules: readonly StorageRule[] = [
       equal((await rowOf(t.storage, sagaId)).finishedAt, null);
       const undone = await write(5, "compensated", true);
       equal((await rowOf(t.storage, sagaId)).finishedAt, undone);
+      const closed = await write(6, "forced_closed", true);
+      equal((await rowOf(t.storage, sagaId)).finishedAt, closed);
     },
   ),
 
