@@ -5,6 +5,8 @@ import type { RetryPolicy } from "./policies.ts";
 import type { Sagaish } from "./sagaish.ts";
 import type { StandardSchema } from "./standard-schema.ts";
 
+export { stepNameOf } from "./declared.ts";
+
 /** What every decorator of a step takes. */
 interface Edges {
   /** The steps that must be done before. Without it the step starts at once, unless the class is `sequential`. */
