@@ -1,43 +1,39 @@
 import { Client } from "pg";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findPgBouncer, startPgBouncer, type TestPgBouncer } from "./pgbouncer.ts";
-import { startPostgres, type TestPostgres } from "./postgres.ts";
-
-const found = await findPgBouncer();
-const program = "program" in found ? found.program : undefined;
-const reason = "missing" in found ? ` (${found.missing})` : "";
+import { expect, onTestFinished, test } from "vitest";
+import { findPgBouncer, startPgBouncer } from "./pgbouncer.ts";
+import { startPostgres } from "./postgres.ts";
 
 async function pidOf(client: Client): Promise<number | undefined> {
   const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
   return rows[0]?.pid;
 }
 
-describe.runIf(program !== undefined)(`PgBouncer in transaction mode${reason}`, () => {
-  let server: TestPostgres;
-  let bouncer: TestPgBouncer;
-
-  beforeAll(async () => {
-    server = await startPostgres();
-    bouncer = await startPgBouncer(program as string, server.url, { poolSize: 1 });
-  });
-  afterAll(async () => {
-    await bouncer?.stop();
-    await bouncer?.stop();
+test("in transaction mode clients share one server connection, as named statements find out", async ({
+  skip,
+}) => {
+  const found = await findPgBouncer();
+  if ("missing" in found) return skip(found.missing);
+  const server = await startPostgres();
+  const bouncer = await startPgBouncer(found.program, server.url, { poolSize: 1 });
+  onTestFinished(async () => {
+    await bouncer.stop();
+    await bouncer.stop();
     await server.stop();
   });
-
-  test("shares one server connection among clients between their transactions, as named statements find out", async () => {
-    const clients = [1, 2].map(() => new Client({ connectionString: bouncer.url }));
-    for (const client of clients) await client.connect();
-    const [first, second] = clients as [Client, Client];
-    expect(await pidOf(first)).toBe(await pidOf(second));
-    const named = { name: "same", text: "SELECT $1::int AS n", values: [1] };
-    await first.query(named);
-    await expect(second.query(named)).rejects.toThrow(/prepared statement "same" already exists/);
-    const unnamed = await second.query("SELECT $1::int AS n", [2]);
-    expect(unnamed.rows).toEqual([{ n: 2 }]);
-    for (const client of clients) await client.end();
-  });
+  const [first, second] = [
+    new Client({ connectionString: bouncer.url }),
+    new Client({ connectionString: bouncer.url }),
+  ];
+  await first.connect();
+  await second.connect();
+  expect(await pidOf(first)).toBe(await pidOf(second));
+  const named = { name: "same", text: "SELECT $1::int AS n", values: [1] };
+  await first.query(named);
+  await expect(second.query(named)).rejects.toThrow(/prepared statement "same" already exists/);
+  const unnamed = await second.query("SELECT $1::int AS n", [2]);
+  expect(unnamed.rows).toEqual([{ n: 2 }]);
+  await first.end();
+  await second.end();
 });
 
 test("a PgBouncer that cannot start says why", async () => {

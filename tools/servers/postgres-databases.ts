@@ -33,7 +33,7 @@ export async function runSql(url: string, ...statements: readonly string[]): Pro
 }
 
 /** The same server's URL with another database in it. */
-export function withDatabase(url: string, name: string): string {
+function withDatabase(url: string, name: string): string {
   const copy = new URL(url);
   copy.pathname = `/${name}`;
   return copy.href;

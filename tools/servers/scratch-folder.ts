@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 /** The user servers run as when we are root: `nobody`, which every Unix image has. */
-export const unprivilegedId = 65534;
+const unprivilegedId = 65534;
 
 /** The uid and gid to start a server with, or undefined when we are not root and simply stay who we are. */
 export function serverUser(): { uid: number; gid: number } | undefined {

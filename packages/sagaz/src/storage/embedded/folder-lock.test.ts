@@ -111,3 +111,9 @@ test("a number that was used and cleared away while a slow process made up its m
   expect(await claimNumber(folder, 8)).toBe("lock.8");
   expect(await readdir(folder)).toEqual(["lock.8"]);
 });
+
+test("a refusal of the file system is passed on, and leaves no draft", async () => {
+  const number = "1/of-no-folder" as unknown as number;
+  await expect(claimNumber(folder, number)).rejects.toThrow(/ENOENT/);
+  expect(await readdir(folder)).toEqual([]);
+});

@@ -2,8 +2,7 @@ import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 
 /** From 32768 up the kernel hands ports out to outgoing connections, so a server there would collide now and then. */
-const portMin = 10_240;
-const portMax = 32_767;
+const serverPorts = { min: 10_240, max: 32_767 };
 const triesMax = 200;
 
 /**
@@ -13,13 +12,13 @@ const triesMax = 200;
  *
  * @throws Error when 200 ports chosen at random are all taken.
  */
-export async function findFreePort(preferred?: number): Promise<number> {
+export async function findFreePort(preferred?: number, range = serverPorts): Promise<number> {
   if (preferred !== undefined && (await isFree(preferred))) return preferred;
   for (let tries = 0; tries < triesMax; tries += 1) {
-    const port = randomInt(portMin, portMax + 1);
+    const port = randomInt(range.min, range.max + 1);
     if (await isFree(port)) return port;
   }
-  throw new Error(`no free port of 127.0.0.1 was found between ${portMin} and ${portMax}`);
+  throw new Error(`no free port of 127.0.0.1 was found between ${range.min} and ${range.max}`);
 }
 
 function isFree(port: number): Promise<boolean> {

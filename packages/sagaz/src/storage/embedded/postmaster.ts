@@ -21,6 +21,8 @@ export interface ServerStart {
   readonly programs: ServerPrograms;
   readonly maxConnections: number;
   readonly timeoutMs: number;
+  /** How to come by a port; only tests bring another way. */
+  readonly findPort?: typeof findFreePort;
 }
 
 const portTriesMax = 5;
@@ -70,14 +72,15 @@ export async function startServer(folder: DataFolder, start: ServerStart): Promi
   const portFile = path.join(folder.path, "port");
   let preferred = Number(await findText(portFile)) || undefined;
   for (let tries = 1; ; tries += 1) {
-    const port = await findFreePort(preferred);
+    const port = await (start.findPort ?? findFreePort)(preferred);
     const logged = await logSize(folder);
     const result = await pgCtlStart(folder, start, port);
-    if (result.status === 0) {
+    const started = result.status === 0 ? await readPidFile(folder) : undefined;
+    if (started !== undefined) {
       await writeFile(`${portFile}.draft`, String(port));
       // Replaced, not overwritten: the old file may be another user's (root and the owner may take turns).
       await rename(`${portFile}.draft`, portFile);
-      return { pid: (await readPidFile(folder))?.pid ?? 0, port };
+      return started;
     }
     // A start that a killed process had left under way may have come first: then that server is the one.
     const other = await findRunningServer(folder, start.timeoutMs);
@@ -139,7 +142,7 @@ async function readPidFile(folder: DataFolder): Promise<RunningServer | undefine
   const text = await findText(path.join(folder.cluster, "postmaster.pid"));
   if (text === undefined) return undefined;
   const lines = text.split("\n");
-  return { pid: Number(lines[0]), port: Number(lines[3] ?? 0) || 0 };
+  return { pid: Number(lines[0]), port: Number(lines[3]) || 0 };
 }
 
 /** False for a zombie, and for another program that got a dead server's pid: common when a container starts anew. */

@@ -18,10 +18,10 @@ export function identifyProcess(pid: number): string {
 
 /** Tells whether the process that {@link identifyProcess} named still runs. A zombie does not: it holds nothing any more. */
 export function isProcessRunning(identity: string): boolean {
-  const [pid = "", startTicks = ""] = identity.split(":");
+  const [pid, startTicks] = identity.split(":");
   if (!isPidRunning(Number(pid))) return false;
   const found = readLinuxProcess(Number(pid));
-  return found === undefined || startTicks === "" || found.startTicks === startTicks;
+  return found === undefined || !startTicks || found.startTicks === startTicks;
 }
 
 /** Tells whether any process with this pid runs, whoever owns it; zombies do not count where they can be told. */
@@ -46,7 +46,6 @@ export function findProgramName(pid: number): string | undefined {
 }
 
 function readLinuxProcess(pid: number): LinuxProcess | undefined {
-  if (process.platform !== "linux") return undefined;
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field is the name in parentheses and may itself hold blanks and parentheses: cut at the last one.
@@ -55,9 +54,10 @@ function readLinuxProcess(pid: number): LinuxProcess | undefined {
     return {
       program: stat.slice(stat.indexOf("(") + 1, end),
       isZombie: fields[0] === "Z",
-      startTicks: fields[19] ?? "",
+      startTicks: String(fields[19]),
     };
   } catch {
+    // Gone, or another system, which has no such file.
     return undefined;
   }
 }

@@ -20,6 +20,8 @@ export interface ProgramSearch {
   readonly user: ServerUser | undefined;
   /** The folder of installed programs to use instead of the npm package. */
   readonly binDir: string | undefined;
+  /** The modules that look for the npm package; by default the user's project and then this library. */
+  readonly from?: readonly string[];
 }
 
 const probeTimeoutMs = 30_000;
@@ -45,7 +47,9 @@ export function embeddedPackageName(
  */
 export async function prepareServerPrograms(search: ProgramSearch): Promise<ServerPrograms> {
   if (search.binDir !== undefined) return mustRun(search.binDir, search);
-  const found = await findEmbeddedPackage();
+  // A project may pin another release than the one beside this library.
+  const from = search.from ?? [path.join(process.cwd(), "package.json"), import.meta.url];
+  const found = await findEmbeddedPackage(from);
   const inPlace = path.join(found.folder, "native");
   await makeLinks(inPlace);
   const probe = await probePrograms(path.join(inPlace, "bin"), search);
@@ -65,7 +69,9 @@ async function mustRun(binDir: string, search: ProgramSearch): Promise<ServerPro
   const probe = await probePrograms(binDir, search);
   if (typeof probe !== "string") return probe;
   throw new SagaError("SAGAZ_EMBEDDED_UNAVAILABLE", {
-    message: `the programs in ${binDir} do not run here (${probe}).${adviceForMusl()}`,
+    message:
+      `the programs in ${binDir} do not run here (${probe}). ` +
+      "The npm package needs glibc: on Alpine Linux, install PostgreSQL and pass its folder of programs as binDir",
   });
 }
 
@@ -90,13 +96,10 @@ async function probePrograms(binDir: string, search: ProgramSearch): Promise<Ser
   return { binDir, major: Number(major) };
 }
 
-/**
- * The package as seen from the user's project first, then from this library: a project may pin another release.
- */
-async function findEmbeddedPackage(): Promise<{ folder: string; version: string }> {
+async function findEmbeddedPackage(from: readonly string[]): Promise<{ folder: string; version: string }> {
   const name = embeddedPackageName();
-  for (const from of [path.join(process.cwd(), "package.json"), import.meta.url]) {
-    const entry = resolveFrom(from, name);
+  for (const module of from) {
+    const entry = resolveFrom(module, name);
     if (entry === undefined) continue;
     const folder = path.dirname(path.dirname(entry));
     const { version } = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8")) as {
@@ -109,9 +112,9 @@ async function findEmbeddedPackage(): Promise<{ folder: string; version: string 
   });
 }
 
-function resolveFrom(from: string, name: string): string | undefined {
+function resolveFrom(module: string, name: string): string | undefined {
   try {
-    return createRequire(from).resolve(name);
+    return createRequire(module).resolve(name);
   } catch {
     return undefined;
   }
@@ -138,22 +141,20 @@ async function copyPrograms(native: string, copy: string, search: ProgramSearch)
     filter: (source) => !source.endsWith(".a"),
     verbatimSymlinks: true,
   });
+  await openFolders(draft, search.user);
   await makeLinks(draft);
-  if (search.user !== undefined) await giveTo(draft, search.user);
-  await chmod(draft, 0o755);
   await rename(draft, copy);
   await rm(home, { recursive: true });
 }
 
-async function giveTo(folder: string, user: ServerUser): Promise<void> {
-  const names = await readdir(folder, { recursive: true });
-  for (const name of ["", ...names]) await lchown(path.join(folder, name), user.uid, user.gid);
-}
-
-/** The packaged programs are built for glibc; on Alpine the kernel only says that the file does not exist. */
-function adviceForMusl(): string {
-  if (process.platform !== "linux") return "";
-  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
-  if (header.glibcVersionRuntime !== undefined) return "";
-  return " They need glibc, which this system does not have: install PostgreSQL and pass its folder of programs as binDir.";
+/** A copy out of a read-only folder is read-only itself, and one that root made is closed to the server's user. */
+async function openFolders(copy: string, user: ServerUser | undefined): Promise<void> {
+  const entries = await readdir(copy, { recursive: true, withFileTypes: true });
+  const folders = entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => path.join(entry.parentPath, entry.name));
+  for (const folder of [copy, ...folders]) await chmod(folder, 0o755);
+  if (user === undefined) return;
+  const all = entries.map((entry) => path.join(entry.parentPath, entry.name));
+  for (const place of [copy, ...all]) await lchown(place, user.uid, user.gid);
 }
