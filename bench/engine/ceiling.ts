@@ -1,116 +1,111 @@
-import { randomUUID } from "node:crypto";
 import pg from "pg";
-import type { Bench } from "./bench.ts";
+import {
+  int4Array,
+  textArray,
+  timeArray,
+  uuidArray,
+} from "../../packages/sagaz/src/storage/postgres/binary-arrays.ts";
+import { newId, systemChance } from "../../packages/sagaz/src/runtime/system.ts";
+import type { Bench, Candidate } from "./bench.ts";
 import { mark } from "./counters.ts";
 import { ceilingBatches } from "./plan.ts";
 
-/** The columns of a batch, as arrays for `unnest`. */
-type Batch = readonly (readonly unknown[])[];
-
-const columns = "saga_id, seq, type, step, data, at, created_at";
+/** An event of a real saga, as its journal keeps it. */
+interface EventRow {
+  readonly type: string;
+  readonly step: string | null;
+  readonly data: string;
+}
 
 const insertSql = `
-  INSERT INTO saga_events (${columns})
-  SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])`;
-
-/** The events of a three-step saga, with data as long as a real one's. */
-const events: readonly { readonly type: string; readonly step: string | null; readonly data: string }[] = [
-  {
-    type: "saga_started",
-    step: null,
-    data: '{"orderId":"0","item":"espresso-machine","quantity":2,"amount":499.9}',
-  },
-  {
-    type: "step_done",
-    step: "reserve",
-    data: '{"reservationId":"r-00000000-0000-4000-8000-000000000000","quantity":2}',
-  },
-  {
-    type: "step_done",
-    step: "charge",
-    data: '{"paymentId":"p-00000000-0000-4000-8000-000000000000","amount":499.9}',
-  },
-  { type: "saga_completed", step: "ship", data: '{"shipmentId":"s-00000000-0000-4000-8000-000000000000"}' },
-];
+  INSERT INTO sagaz.saga_events (saga_id, created_at, at, seq, type, step, data)
+  SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::text[], $6::text[], $7::text[])`;
 
 /**
- * The database's own ceiling: one connection inserts journal rows in batches of each size, every batch one
- * statement and one commit, the next when the last is durable.
+ * The database's own ceiling: one connection inserts journal rows in batches of each size into our own partitioned
+ * table, every batch one statement and one commit, the next when the last is durable. Nothing else is written: no
+ * fence is checked and no saga's row changes, and values travel in the cheapest encoding that we know.
  */
-export async function measureCeiling({ plan, server, samples, progress }: Bench): Promise<void> {
+export async function measureCeiling({ plan, server, candidates, samples, progress }: Bench): Promise<void> {
+  const candidate = candidates.find(({ description }) => description.name === "sagaz");
+  if (candidate === undefined) return;
   for (let round = 0; round < plan.rounds; round += 1) {
-    const database = await server.postgres.createDatabase({ name: "ceiling" });
+    const database = await server.postgres.createDatabase({ name: "ceiling", template: candidate.template });
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();
-    await createJournal(client);
-    for (const rows of ceilingBatches) {
-      progress(`round ${round + 1}/${plan.rounds}: the database's ceiling, batches of ${rows}`);
+    const rows = new JournalRows(await journalOfOneSaga(client, candidate, database.url));
+    for (const size of ceilingBatches) {
+      progress(`round ${round + 1}/${plan.rounds}: the database's ceiling, batches of ${size}`);
       await mark(server);
-      const perSecond = await insertFor(client, rows, plan.ceilingMs);
-      samples.add(
-        { measure: "ceiling_rows_per_s", inFlight: rows, system: "postgresql", unit: "1/s" },
-        perSecond,
-      );
+      const value = await insertFor(client, plan.ceilingMs, () => rows.next(size));
+      const subject = { measure: "ceiling_rows_per_s", inFlight: size, system: "postgresql", unit: "1/s" };
+      samples.add(subject, value * size);
     }
     await client.end();
     await database.drop();
   }
 }
 
-const month = (offset: number) => `date_trunc('month', now()) + interval '${offset} month'`;
-
-async function createJournal(client: pg.Client): Promise<void> {
-  await client.query(`
-    CREATE TABLE saga_events (
-      saga_id uuid NOT NULL, seq int NOT NULL, type text NOT NULL, step text, data text,
-      at timestamptz NOT NULL, created_at timestamptz NOT NULL,
-      PRIMARY KEY (saga_id, seq, created_at)
-    ) PARTITION BY RANGE (created_at)`);
-  for (const offset of [-1, 0, 1]) {
-    await client.query(`
-      DO $$ BEGIN EXECUTE format(
-        'CREATE TABLE saga_events_%s PARTITION OF saga_events FOR VALUES FROM (%L) TO (%L)',
-        to_char(${month(offset)}, 'YYYYMM'), ${month(offset)}, ${month(offset + 1)});
-      END $$`);
-  }
+/** Runs one saga and reads what it wrote: rows of any other size would be another ceiling. */
+async function journalOfOneSaga(client: pg.Client, { host }: Candidate, url: string): Promise<EventRow[]> {
+  await host.call("open", { url, inFlight: 1 });
+  await host.call("drive", { inFlight: 1, forMs: 0, fails: false });
+  await host.call("close");
+  const { rows } = await client.query<EventRow>("SELECT type, step, data FROM sagaz.saga_events ORDER BY seq");
+  return rows;
 }
 
-async function insertFor(client: pg.Client, rowsInBatch: number, forMs: number): Promise<number> {
-  await client.query(insertSql, [...nextBatch(rowsInBatch)]);
-  let rows = 0;
+/** Batches a second. */
+async function insertFor(client: pg.Client, forMs: number, nextBatch: () => unknown[]): Promise<number> {
+  const text = insertSql;
+  let batches = 0;
   const startedAt = performance.now();
-  while (performance.now() - startedAt < forMs) {
-    await client.query({
-      name: `insert_${rowsInBatch}`,
-      text: insertSql,
-      values: [...nextBatch(rowsInBatch)],
-    });
-    rows += rowsInBatch;
-  }
-  return (rows / (performance.now() - startedAt)) * 1000;
+  do {
+    await client.query({ name: "insert", text, values: nextBatch() });
+    batches += 1;
+  } while (performance.now() - startedAt < forMs);
+  return (batches / (performance.now() - startedAt)) * 1000;
 }
 
-let sagaId = "";
-let seq = 0;
+/** The rows of saga after saga, without an end: single rows and large batches write the same. */
+class JournalRows {
+  readonly #events: readonly EventRow[];
+  #written = 0;
+  #sagaId = "";
+  #createdAt = 0;
 
-/** The next rows of an endless row of sagas, so that single rows and large batches write the same. */
-function nextBatch(rows: number): Batch {
-  const batch: unknown[][] = [[], [], [], [], [], [], []];
-  const now = new Date();
-  for (let n = 0; n < rows; n += 1) {
-    const position = seq % events.length;
-    if (position === 0) sagaId = toUuidV7(now.getTime());
-    const event = events[position];
-    [sagaId, position + 1, event?.type, event?.step, event?.data, now, now].forEach((value, column) =>
-      batch[column]?.push(value),
-    );
-    seq += 1;
+  constructor(events: readonly EventRow[]) {
+    if (events.length === 0) throw new Error("The saga left no journal to take rows from.");
+    this.#events = events;
   }
-  return batch;
-}
 
-/** Ids that grow with time, as ours do: random ones would spread over the whole index and cost more. */
-function toUuidV7(ms: number): string {
-  const time = ms.toString(16).padStart(12, "0");
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
+  next(size: number): unknown[] {
+    const sagas: string[] = [];
+    const times: number[] = [];
+    const seqs: number[] = [];
+    const events: EventRow[] = [];
+    for (let n = 0; n < size; n += 1) {
+      const position = this.#written % this.#events.length;
+      if (position === 0) this.#beginSaga();
+      sagas.push(this.#sagaId);
+      times.push(this.#createdAt);
+      seqs.push(position + 1);
+      events.push(this.#events[position] as EventRow);
+      this.#written += 1;
+    }
+    return [
+      uuidArray(sagas),
+      timeArray(times),
+      timeArray(times),
+      int4Array(seqs),
+      textArray(events.map(({ type }) => type)),
+      textArray(events.map(({ step }) => step)),
+      textArray(events.map(({ data }) => data)),
+    ];
+  }
+
+  #beginSaga(): void {
+    this.#createdAt = Date.now();
+    this.#sagaId = newId(this.#createdAt, systemChance);
+  }
 }
