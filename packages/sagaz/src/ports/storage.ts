@@ -84,7 +84,10 @@ export interface AppendBatch {
 /** Events of one saga and what changes with them. */
 export interface AppendEntry {
   readonly sagaId: string;
-  /** Seq of `events[0]`. 1 with `start`. Entries without events (a mere release) carry the next free seq. */
+  /**
+   * Seq of `events[0]`. 1 with `start`. Entries without events (a mere release) carry the next free seq. Entries with
+   * events reset `adoptions`: the saga made progress.
+   */
   readonly firstSeq: number;
   readonly events: readonly EventRow[];
   /** The new saga's row; its events begin with `saga_started`. Without `row` it shows `running` when owned. */
@@ -143,7 +146,8 @@ export interface RowChange {
   readonly finished: boolean;
   /**
    * `keep`: this worker goes on with it. Otherwise the saga is given up: unowned, to be claimed from `wakeAt` on
-   * (null: not before mail arrives). If more mail was sent than `mailSeq` says we took, it is claimable at once.
+   * (null: not before mail arrives). It is claimable at once when more mail was sent than `mailSeq` says we took, or
+   * when it parks as `definition_missing` while a worker holds its definition: that one may have come just now.
    */
   readonly release: undefined | { readonly wakeAt: number | null; readonly mailSeq: number };
 }

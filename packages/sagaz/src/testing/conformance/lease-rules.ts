@@ -101,6 +101,27 @@ export const leaseRules: readonly StorageRule[] = [
     for (const sagaId of [refund, newer, stuck]) equal((await rowOf(t.storage, sagaId)).wakeAt, null);
   }),
 
+  rule(
+    "lease: a saga parks for want of a definition while a worker with it arrives, and is not forgotten",
+    async (t) => {
+      const epoch = await register(t.storage, { definitions: [] });
+      const [early, late] = [await begin(t, epoch), await begin(t, epoch)];
+      const park = (sagaId: string) =>
+        append({ storage: t.storage, epoch }, toEntry(sagaId, 2, { row: released(null, definitionMissing) }));
+      await park(early);
+      const holder = await register(t.storage);
+      await park(late);
+      deepEqual(new Set(await claimIds(t.storage, holder)), new Set([early, late]));
+      await t.storage.leases.retire(holder);
+      deepEqual(new Set(await claimIds(t.storage, epoch)), new Set([early, late]));
+      await append(
+        { storage: t.storage, epoch },
+        toEntry(early, 3, { row: released(null, definitionMissing) }),
+      );
+      equal((await rowOf(t.storage, early)).wakeAt, null);
+    },
+  ),
+
   rule("beat: alive until fenced or retired", async (t) => {
     const [first, second, third] = [
       await register(t.storage),

@@ -1,0 +1,116 @@
+import { SagaError } from "../../core/errors.ts";
+import { must } from "../../core/must.ts";
+import type {
+  AppendBatch,
+  AppendEntry,
+  AppendReceipt,
+  JournalStore,
+  StartRow,
+  Tail,
+} from "../../ports/storage.ts";
+import { checkEntry, checkStart } from "./checks.ts";
+import { putMail, takeMail } from "./mailbox.ts";
+import { changeRow, insertStart } from "./rows.ts";
+import { startKeyed } from "./starts.ts";
+import type { Tables } from "./tables.ts";
+import type { Transactions } from "./transactions.ts";
+
+/** Journals in memory. A batch is checked whole before its first entry is written, so it happens or it does not. */
+export function journalIn(tables: Tables, transactions: Transactions): JournalStore {
+  return {
+    async append(batch) {
+      return append(tables, batch);
+    },
+    async tails(sagaIds) {
+      return sagaIds.flatMap((sagaId) => tailOf(tables, sagaId) ?? []);
+    },
+    async startKeyed(epoch, starts) {
+      tables.getWorker(epoch);
+      return startKeyed(tables, transactions, { epoch, starts });
+    },
+    async startIn(tx, start) {
+      return transactions.get(tx).start(start);
+    },
+    async transaction() {
+      throw new SagaError("SAGAZ_CANNOT", {
+        storage: "memory",
+        what: "run the statements of a transactional step",
+      });
+    },
+  };
+}
+
+function append(tables: Tables, batch: AppendBatch): AppendReceipt {
+  tables.getWorker(batch.epoch);
+  const check = new BatchCheck(tables, batch.epoch);
+  for (const entry of batch.entries) check.entry(entry);
+  const write = { epoch: batch.epoch, at: check.at };
+  for (const entry of batch.entries) applyEntry(tables, entry, write);
+  // Last, so that mail reaches whatever began in this batch and wakes whatever was released in it.
+  for (const { mails } of batch.entries) for (const mail of mails) putMail(tables, mail);
+  return { at: check.at };
+}
+
+function tailOf(tables: Tables, sagaId: string): Tail | undefined {
+  const seq = tables.seqOf(sagaId);
+  return seq === 0 ? undefined : { sagaId, seq, owner: tables.sagas.get(sagaId)?.owner ?? null };
+}
+
+/** Walks through a batch as if it were written, and throws where that would break a rule. */
+class BatchCheck {
+  /** Time of the write: now, but never before the last event of a saga in it. */
+  at: number;
+  readonly #tables: Tables;
+  readonly #epoch: number;
+  readonly #now: number;
+  readonly #tails = new Map<string, { readonly seq: number; readonly owner: number | null }>();
+
+  constructor(tables: Tables, epoch: number) {
+    this.#tables = tables;
+    this.#epoch = epoch;
+    this.#now = this.at = tables.now();
+  }
+
+  entry(entry: AppendEntry): void {
+    checkEntry(entry);
+    if (entry.start) this.#begin(entry.start, 0);
+    const tail = this.#tails.get(entry.sagaId) ?? tailOf(this.#tables, entry.sagaId);
+    const mayWrite = entry.start ? entry.start.sagaId === entry.sagaId : tail?.owner === this.#epoch;
+    if (!tail || !mayWrite || entry.firstSeq !== tail.seq + 1) throw conflict(entry.sagaId, entry.firstSeq);
+    const owner = entry.row?.release ? null : tail.owner;
+    this.#tails.set(entry.sagaId, { seq: tail.seq + entry.events.length, owner });
+    this.at = Math.max(this.at, this.#tables.journals.get(entry.sagaId)?.at(-1)?.at ?? 0);
+    for (const spawn of entry.spawns) this.#begin(spawn, 1);
+  }
+
+  #begin(start: StartRow, seq: number): void {
+    must(start.idempotencyKey === null, "a start with a key goes through startKeyed");
+    checkStart(start, this.#now);
+    const { sagaId } = start;
+    if (this.#tails.has(sagaId) || this.#tables.journals.has(sagaId)) throw conflict(sagaId, 1);
+    this.#tails.set(sagaId, { seq, owner: start.owned ? this.#epoch : null });
+  }
+}
+
+function applyEntry(
+  tables: Tables,
+  entry: AppendEntry,
+  write: { readonly epoch: number; readonly at: number },
+): void {
+  const { start, row, sagaId } = entry;
+  if (start) insertStart(tables, start, { ...write, withEvent: false });
+  const [journal, saga] = [tables.journals.get(sagaId), tables.sagas.get(sagaId)];
+  must(journal && saga, "what was checked is there");
+  for (const event of entry.events) {
+    const { type, step, data } = event;
+    journal.push({ seq: journal.length + 1, at: write.at, type, step, data });
+  }
+  saga.adoptions = 0;
+  takeMail(tables, sagaId, entry.readMails);
+  if (row) changeRow(tables, saga, { ...row, at: write.at });
+  for (const spawn of entry.spawns) insertStart(tables, spawn, { ...write, withEvent: true });
+}
+
+function conflict(sagaId: string, seq: number): SagaError {
+  return new SagaError("SAGAZ_CONFLICT", { sagaId, seq });
+}

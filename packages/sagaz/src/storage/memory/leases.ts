@@ -1,0 +1,148 @@
+import { SagaError } from "../../core/errors.ts";
+import type { Beat, Claim, ClaimedSaga, HeldDefinition, LeaseStore, NewWorker } from "../../ports/storage.ts";
+import type { DefinitionRecord, SagaRecord, Tables, WorkerRecord } from "./tables.ts";
+import { readsMail } from "./tables.ts";
+import { isBefore } from "./wake-queue.ts";
+
+/** Workers and ownership, in memory. */
+export function leasesIn(tables: Tables): LeaseStore {
+  return {
+    async register(worker) {
+      return register(tables, worker);
+    },
+    async beat(epoch) {
+      return beat(tables, epoch);
+    },
+    async fenceExpired() {
+      let count = 0;
+      const now = tables.now();
+      for (const worker of [...tables.workers.values()].filter((one) => hasExpired(one, now))) {
+        count += worker.owned.size;
+        for (const saga of worker.owned) saga.adoptions++;
+        dismiss(tables, worker, worker.heartbeatAt);
+      }
+      return count;
+    },
+    async claim(claim) {
+      return claimSagas(tables, claim);
+    },
+    async retire(epoch) {
+      const worker = tables.workers.get(epoch);
+      if (worker) dismiss(tables, worker, tables.now());
+    },
+  };
+}
+
+function register(tables: Tables, { leaseMs, definitions }: NewWorker): { epoch: number; now: number } {
+  for (const held of definitions) checkGraph(tables.findDefinition(held), held);
+  const [epoch, now] = [tables.nextEpoch(), tables.now()];
+  const records = definitions.map((held) => {
+    const record = tables.ensureDefinition(held);
+    record.graphHash = held.graphHash;
+    record.holders.add(epoch);
+    return record;
+  });
+  tables.workers.set(epoch, {
+    epoch,
+    leaseMs,
+    definitions: records,
+    heartbeatAt: now,
+    owned: new Set(),
+    mailed: new Set(),
+  });
+  for (const { parked } of records) {
+    for (const saga of parked) if (saga.owner === null) tables.setOwner(saga, { owner: null, wakeAt: now });
+  }
+  return { epoch, now };
+}
+
+function checkGraph(record: DefinitionRecord | undefined, held: HeldDefinition): void {
+  const known = record?.graphHash;
+  if (known === undefined || known === held.graphHash) return;
+  const { sagaName: saga, version, graphHash } = held;
+  throw new SagaError("SAGAZ_DEFINITION_CHANGED", { saga, version, known, held: graphHash });
+}
+
+function beat(tables: Tables, epoch: number): Beat {
+  const [worker, now] = [tables.workers.get(epoch), tables.now()];
+  if (!worker) return { now, alive: false, work: false, mail: false, upkeep: false };
+  worker.heartbeatAt = now;
+  return {
+    now,
+    alive: true,
+    work: worker.definitions.some(({ queue }) => queue.due(now)),
+    mail: worker.mailed.size > 0,
+    upkeep: hasUpkeep(tables, now),
+  };
+}
+
+function hasUpkeep(tables: Tables, now: number): boolean {
+  for (const worker of tables.workers.values()) if (hasExpired(worker, now)) return true;
+  for (const { holders, queue } of tables.definitions.values())
+    if (holders.size === 0 && queue.due(now)) return true;
+  return false;
+}
+
+function hasExpired(worker: WorkerRecord, now: number): boolean {
+  return now > worker.heartbeatAt + worker.leaseMs;
+}
+
+/** Ends a worker's registration and lets go of what it owned. */
+function dismiss(tables: Tables, worker: WorkerRecord, heldUntil: number): void {
+  const now = tables.now();
+  for (const saga of worker.owned)
+    tables.setOwner(saga, { owner: null, wakeAt: readsMail(saga.status) ? now : null });
+  tables.workers.delete(worker.epoch);
+  for (const definition of worker.definitions) {
+    definition.holders.delete(worker.epoch);
+    definition.missingSince = Math.max(definition.missingSince, heldUntil);
+  }
+}
+
+function claimSagas(tables: Tables, { epoch, limit, definitions, sagaId }: Claim): readonly ClaimedSaga[] {
+  if (!tables.workers.has(epoch)) return [];
+  if (sagaId !== undefined) {
+    const saga = tables.sagas.get(sagaId);
+    const wanted = definitions.some((one) => one.sagaName === saga?.sagaName && one.version === saga.version);
+    return saga && wanted && isDue(saga, tables.now()) && limit > 0 ? [take(tables, saga, epoch)] : [];
+  }
+  return takeDue(tables, {
+    epoch,
+    limit,
+    from: definitions.flatMap((one) => tables.findDefinition(one) ?? []),
+  });
+}
+
+/** Takes ownership of up to `limit` sagas of these definitions, longest due first. */
+export function takeDue(
+  tables: Tables,
+  {
+    epoch,
+    limit,
+    from,
+  }: { readonly epoch: number; readonly limit: number; readonly from: readonly DefinitionRecord[] },
+): readonly ClaimedSaga[] {
+  const now = tables.now();
+  const taken: ClaimedSaga[] = [];
+  while (taken.length < limit) {
+    let first: SagaRecord | undefined;
+    for (const { queue } of from) {
+      const saga = queue.due(now);
+      if (saga && (!first || isBefore(saga, first))) first = saga;
+    }
+    if (!first) break;
+    taken.push(take(tables, first, epoch));
+  }
+  return taken;
+}
+
+function take(tables: Tables, saga: SagaRecord, epoch: number): ClaimedSaga {
+  const { sagaId, adoptions } = saga;
+  tables.setOwner(saga, { owner: epoch, wakeAt: null });
+  const mailSeq = tables.mailboxes.get(sagaId)?.lastSeq ?? 0;
+  return { sagaId, adoptions, mailSeq, journal: [...(tables.journals.get(sagaId) ?? [])] };
+}
+
+function isDue(saga: SagaRecord, now: number): boolean {
+  return saga.owner === null && saga.wakeAt !== null && saga.wakeAt <= now;
+}

@@ -1,0 +1,104 @@
+import type { SqlRunner } from "../../core/definition/context.ts";
+import { SagaError } from "../../core/errors.ts";
+import type { KeyedOutcome, StartRow } from "../../ports/storage.ts";
+import { checkStart } from "./checks.ts";
+import { commitStart, findByKey, toKey } from "./starts.ts";
+import type { Tables } from "./tables.ts";
+
+/**
+ * A transaction of the caller's own, in memory: what is started in it exists if and only if it commits.
+ *
+ * It carries starts and nothing else: memory understands no SQL, and `tx` refuses any with `SAGAZ_CANNOT`.
+ */
+export interface InMemoryTransaction {
+  /** Pass it as `tx` to a start. */
+  readonly tx: SqlRunner;
+  /** Makes the starts happen. `SAGAZ_CONFLICT`: an id was taken meanwhile, and none happens. */
+  commit(): Promise<void>;
+  /** Forgets them. */
+  rollback(): Promise<void>;
+}
+
+/** Transactions that are open, and the keys that they hold until they end. */
+export class Transactions {
+  readonly #tables: Tables;
+  readonly #open = new Map<SqlRunner, OpenTransaction>();
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  begin(): InMemoryTransaction {
+    const tx: SqlRunner = async () => {
+      throw new SagaError("SAGAZ_CANNOT", { storage: "memory", what: "run SQL" });
+    };
+    const open = new OpenTransaction(this.#tables, this);
+    this.#open.set(tx, open);
+    return {
+      tx,
+      commit: async () => {
+        if (this.#open.delete(tx)) open.commit();
+      },
+      rollback: async () => {
+        this.#open.delete(tx);
+      },
+    };
+  }
+
+  get(tx: SqlRunner): OpenTransaction {
+    const open = this.#open.get(tx);
+    if (!open) {
+      throw new SagaError("SAGAZ_CANNOT", {
+        storage: "memory",
+        what: "join a transaction that its begin() did not open",
+      });
+    }
+    return open;
+  }
+
+  /** Tells whether an open transaction holds the key of this start. */
+  holds(start: StartRow): boolean {
+    return [...this.#open.values()].some((open) => open.find(start) !== undefined);
+  }
+}
+
+class OpenTransaction {
+  readonly #tables: Tables;
+  readonly #all: Transactions;
+  readonly #starts: StartRow[] = [];
+
+  constructor(tables: Tables, all: Transactions) {
+    this.#tables = tables;
+    this.#all = all;
+  }
+
+  start(start: StartRow): KeyedOutcome {
+    checkStart(start, this.#tables.now());
+    const existing = findByKey(this.#tables, start);
+    if (existing) return existing;
+    const own = this.find(start);
+    if (own) return { kind: "existing", sagaId: own.sagaId, sameInput: own.inputHash === start.inputHash };
+    if (this.#all.holds(start)) return { kind: "busy" };
+    this.#checkIds([start]);
+    this.#starts.push(start);
+    return { kind: "started", sagaId: start.sagaId };
+  }
+
+  find(start: StartRow): StartRow | undefined {
+    const key = toKey(start);
+    return key === undefined ? undefined : this.#starts.find((one) => toKey(one) === key);
+  }
+
+  commit(): void {
+    this.#checkIds(this.#starts);
+    const at = this.#tables.now();
+    for (const start of this.#starts)
+      commitStart(this.#tables, { ...start, owned: false }, { epoch: null, at });
+  }
+
+  #checkIds(starts: readonly StartRow[]): void {
+    for (const { sagaId } of starts) {
+      if (this.#tables.journals.has(sagaId)) throw new SagaError("SAGAZ_CONFLICT", { sagaId, seq: 1 });
+    }
+  }
+}

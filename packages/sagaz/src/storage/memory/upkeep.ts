@@ -1,0 +1,42 @@
+import type { ProjectedRow, UpkeepStore } from "../../ports/storage.ts";
+import { takeDue } from "./leases.ts";
+import { forgetRefused } from "./mailbox.ts";
+import type { Tables } from "./tables.ts";
+
+/** How long a refusal is kept for its sender to see. */
+const refusalMs = 86_400_000;
+
+/** What keeps the tables in shape, in memory. */
+export function upkeepIn(tables: Tables): UpkeepStore {
+  return {
+    async maintain() {
+      forgetRefused(tables, tables.now() - refusalMs);
+    },
+    async claimOrphans({ epoch, missingMs, limit }) {
+      if (!tables.workers.has(epoch)) return [];
+      const since = tables.now() - missingMs;
+      const missing = [...tables.definitions.values()].filter(
+        ({ holders, missingSince }) => holders.size === 0 && missingSince <= since,
+      );
+      return takeDue(tables, { epoch, limit, from: missing });
+    },
+    async writeProjections(rows) {
+      for (const row of rows) writeProjection(tables, row);
+    },
+  };
+}
+
+/** A row as its journal tells it; who owns it and when it wakes is not in the journal, so that stays. */
+function writeProjection(tables: Tables, row: ProjectedRow): void {
+  const saga = tables.sagas.get(row.sagaId);
+  const ended = row.finishedAt !== null && saga?.finishedAt !== row.finishedAt;
+  if (saga) {
+    const { owner, wakeAt, adoptions, createdAt } = saga;
+    Object.assign(saga, row, { owner, wakeAt, adoptions, createdAt });
+    tables.index(saga);
+  } else {
+    tables.insert({ ...row, owner: null, adoptions: 0 });
+  }
+  const written = tables.sagas.get(row.sagaId);
+  if (ended && written) tables.noteEnd(written);
+}
