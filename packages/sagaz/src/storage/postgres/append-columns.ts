@@ -1,0 +1,193 @@
+import { must } from "../../core/must.ts";
+import type { AppendBatch, AppendEntry, NewMail, RowChange, StartRow } from "../../ports/storage.ts";
+import { boolArray, int4Array, textArray, timeArray, uuidArray } from "./binary-arrays.ts";
+import { checkSagaId, createdAt } from "./saga-id.ts";
+
+/** A saga's row as it will be inserted: its start, and what the batch itself changes in it. */
+export interface NewRow {
+  readonly start: StartRow;
+  change: RowChange | undefined;
+}
+
+/** A batch sorted by what it does to which table. Several entries of one saga have become one change of its row. */
+export interface FoldedBatch {
+  readonly events: {
+    readonly saga: string[];
+    readonly seq: number[];
+    readonly type: string[];
+    readonly step: (string | null)[];
+    readonly data: string[];
+  };
+  readonly news: Map<string, NewRow>;
+  readonly changes: Map<string, RowChange>;
+  /** Sagas whose row stays as it is: only their owner is checked. */
+  readonly checks: Set<string>;
+  readonly mails: NewMail[];
+  readonly readMails: { readonly saga: string[]; readonly mail: string[] };
+}
+
+/** Sorts a batch; pure. */
+export function foldBatch(batch: AppendBatch): FoldedBatch {
+  const folded: FoldedBatch = {
+    events: { saga: [], seq: [], type: [], step: [], data: [] },
+    news: new Map(),
+    changes: new Map(),
+    checks: new Set(),
+    mails: [],
+    readMails: { saga: [], mail: [] },
+  };
+  for (const entry of batch.entries) foldEntry(folded, entry);
+  for (const changed of folded.changes.keys()) folded.checks.delete(changed);
+  return folded;
+}
+
+function foldEntry(folded: FoldedBatch, entry: AppendEntry): void {
+  const { sagaId, events } = entry;
+  if (entry.start !== undefined) addNew(folded, entry.start);
+  for (let index = 0; index < events.length; index += 1) {
+    const event = events[index];
+    if (event !== undefined) addEvent(folded, { sagaId, seq: entry.firstSeq + index }, event);
+  }
+  foldRow(folded, entry);
+  for (const spawn of entry.spawns) {
+    addNew(folded, spawn);
+    addEvent(folded, { sagaId: spawn.sagaId, seq: 1 }, spawn.started);
+  }
+  for (const mail of entry.mails) folded.mails.push(mail);
+  for (const mail of entry.readMails) {
+    folded.readMails.saga.push(sagaId);
+    folded.readMails.mail.push(mail);
+  }
+}
+
+function foldRow(folded: FoldedBatch, { sagaId, row }: AppendEntry): void {
+  const born = folded.news.get(sagaId);
+  if (born !== undefined) {
+    if (row !== undefined) born.change = row;
+  } else if (row !== undefined) {
+    folded.changes.set(sagaId, row);
+  } else {
+    folded.checks.add(sagaId);
+  }
+}
+
+function addNew(folded: FoldedBatch, start: StartRow): void {
+  must(start.idempotencyKey === null, "a start with an idempotency key goes through startKeyed");
+  folded.news.set(start.sagaId, { start, change: undefined });
+}
+
+function addEvent(
+  { events }: FoldedBatch,
+  place: { sagaId: string; seq: number },
+  event: AppendEntry["events"][number],
+): void {
+  events.saga.push(place.sagaId);
+  events.seq.push(place.seq);
+  events.type.push(event.type);
+  events.step.push(event.step);
+  events.data.push(event.data);
+}
+
+/** The parameters of `append_batch` from its fourth on; a part that is empty is null. */
+export function toColumns(folded: FoldedBatch): unknown[] {
+  return [
+    ...eventColumns(folded.events),
+    ...newRowColumns([...folded.news.values()]),
+    ...changeColumns(folded.changes),
+    ...idColumns([...folded.checks]),
+    ...readMailColumns(folded.readMails),
+    mailColumn(folded.mails),
+    closedColumn(folded.changes),
+  ];
+}
+
+const nothing = (columns: number): null[] => Array.from({ length: columns }, () => null);
+
+function idColumns(sagaIds: readonly string[]): unknown[] {
+  if (sagaIds.length === 0) return nothing(2);
+  return [uuidArray(sagaIds.map(checkSagaId)), timeArray(sagaIds.map(createdAt))];
+}
+
+function eventColumns(events: FoldedBatch["events"]): unknown[] {
+  if (events.saga.length === 0) return nothing(6);
+  return [
+    ...idColumns(events.saga),
+    int4Array(events.seq),
+    textArray(events.type),
+    textArray(events.step),
+    textArray(events.data),
+  ];
+}
+
+/** Columns of new rows; also those of `start_keyed`. */
+export function newRowColumns(rows: readonly NewRow[]): unknown[] {
+  if (rows.length === 0) return nothing(18);
+  const text = (pick: (row: NewRow) => string | null) => textArray(rows.map(pick));
+  const bool = (pick: (row: NewRow) => boolean) => boolArray(rows.map(pick));
+  return [
+    ...idColumns(rows.map((row) => row.start.sagaId)),
+    text((row) => row.start.sagaName),
+    int4Array(rows.map((row) => row.start.version)),
+    text((row) => row.start.graphHash),
+    text((row) => row.start.tenantId),
+    text((row) => row.start.correlationId),
+    uuidArray(rows.map((row) => row.start.parentId)),
+    text((row) => row.start.attributes),
+    text((row) => row.change?.status ?? (row.start.owned ? "running" : "pending")),
+    text((row) => (row.change === undefined ? (row.start.owned ? null : "start") : row.change.waitingFor)),
+    text((row) => row.change?.parkedReason ?? null),
+    bool((row) => row.change?.paused ?? false),
+    text((row) => row.change?.error ?? null),
+    text((row) => row.change?.output ?? null),
+    bool((row) => row.start.owned && row.change?.release === undefined),
+    timeArray(rows.map(firstWake)),
+    bool((row) => row.change?.finished ?? false),
+  ];
+}
+
+/** 0 stands for at once. */
+function firstWake({ start, change }: NewRow): number | null {
+  if (change?.release !== undefined) return change.release.wakeAt;
+  return start.owned ? null : (start.wakeAt ?? 0);
+}
+
+function changeColumns(changes: ReadonlyMap<string, RowChange>): unknown[] {
+  if (changes.size === 0) return nothing(12);
+  const rows = [...changes.values()];
+  return [
+    ...idColumns([...changes.keys()]),
+    textArray(rows.map((row) => row.status)),
+    textArray(rows.map((row) => row.waitingFor)),
+    textArray(rows.map((row) => row.parkedReason)),
+    boolArray(rows.map((row) => row.paused)),
+    textArray(rows.map((row) => row.error)),
+    textArray(rows.map((row) => row.output)),
+    boolArray(rows.map((row) => row.finished)),
+    boolArray(rows.map((row) => row.release !== undefined)),
+    timeArray(rows.map((row) => row.release?.wakeAt ?? null)),
+    int4Array(rows.map((row) => row.release?.mailSeq ?? 0)),
+  ];
+}
+
+function readMailColumns({ saga, mail }: FoldedBatch["readMails"]): unknown[] {
+  return saga.length === 0 ? nothing(2) : [uuidArray(saga.map(checkSagaId)), textArray(mail)];
+}
+
+function mailColumn(mails: readonly NewMail[]): string | null {
+  if (mails.length === 0) return null;
+  return JSON.stringify(
+    mails.map(({ mailId, sagaId, kind, body }, n) => ({
+      n,
+      id: mailId,
+      saga: checkSagaId(sagaId),
+      created: new Date(createdAt(sagaId)),
+      kind,
+      body,
+    })),
+  );
+}
+
+function closedColumn(changes: ReadonlyMap<string, RowChange>): Buffer | null {
+  const closed = [...changes].filter(([, row]) => row.status === "forced_closed").map(([sagaId]) => sagaId);
+  return closed.length === 0 ? null : uuidArray(closed);
+}

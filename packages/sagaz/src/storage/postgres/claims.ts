@@ -1,0 +1,83 @@
+import { SagaError } from "../../core/errors.ts";
+import type { ClaimedSaga, StoredEvent } from "../../ports/storage.ts";
+import { timeArray, uuidArray } from "./binary-arrays.ts";
+import type { Statement, TextRow } from "./connection.ts";
+import type { Database } from "./database.ts";
+import { createdAt } from "./saga-id.ts";
+
+/** Sagas that a claim may have taken although its commit was not answered, by epoch. */
+export type DoubtfulClaims = Map<number, readonly string[]>;
+
+/** Who claims. */
+export interface Claimant {
+  readonly database: Database;
+  readonly doubtful: DoubtfulClaims;
+  readonly epoch: number;
+}
+
+/**
+ * Claims in a transaction that is committed by hand: so it is known which sagas a claim has taken whose commit was not
+ * answered. The next claim looks them up and hands them over; otherwise this worker would own sagas that it does not
+ * know, and nobody would run them for as long as it lives.
+ */
+export async function claimSafely(claimant: Claimant, statement: Statement): Promise<readonly ClaimedSaga[]> {
+  const recovered = await recoverDoubtful(claimant);
+  if (recovered.length > 0) return recovered;
+  const { database, doubtful, epoch } = claimant;
+  let claimed: ClaimedSaga[] = [];
+  try {
+    await database.transact(async (connection) => {
+      claimed = toClaimed(database, await connection.run(statement, { commits: false }));
+    });
+  } catch (error) {
+    if (error instanceof SagaError && error.code === "SAGAZ_COMMIT_IN_DOUBT" && claimed.length > 0)
+      doubtful.set(epoch, [...(doubtful.get(epoch) ?? []), ...claimed.map((saga) => saga.sagaId)]);
+    throw error;
+  }
+  return claimed;
+}
+
+async function recoverDoubtful({ database, doubtful, epoch }: Claimant): Promise<readonly ClaimedSaga[]> {
+  const sagaIds = doubtful.get(epoch);
+  if (sagaIds === undefined) return [];
+  const rows = await database.read({
+    text: database.sql.ownedSagas,
+    values: [epoch, uuidArray(sagaIds), timeArray(sagaIds.map(createdAt))],
+  });
+  doubtful.delete(epoch);
+  return toClaimed(database, rows);
+}
+
+/** Rows come ordered by saga and seq; a saga without events is one row without them. */
+function toClaimed(database: Database, rows: readonly TextRow[]): ClaimedSaga[] {
+  const claimed: (ClaimedSaga & { journal: StoredEvent[] })[] = [];
+  let current: (typeof claimed)[number] | undefined;
+  for (const row of rows) {
+    const sagaId = String(row["saga_id"]);
+    if (current?.sagaId !== sagaId) {
+      current = {
+        sagaId,
+        adoptions: Number(row["adoptions"]),
+        mailSeq: Number(row["mail_seq"]),
+        journal: [],
+      };
+      claimed.push(current);
+    }
+    if (row["seq"] === null) continue;
+    const event = toStoredEvent(row);
+    database.noteAt(event.at);
+    current.journal.push(event);
+  }
+  return claimed;
+}
+
+/** Reads an event back. */
+export function toStoredEvent(row: TextRow): StoredEvent {
+  return {
+    seq: Number(row["seq"]),
+    at: Number(row["at"]),
+    type: String(row["type"]),
+    step: row["step"] ?? null,
+    data: String(row["data"]),
+  };
+}

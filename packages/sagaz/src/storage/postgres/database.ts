@@ -1,0 +1,195 @@
+import { SagaError } from "../../core/errors.ts";
+import type { HeldDefinition, StartRow } from "../../ports/storage.ts";
+import {
+  connect,
+  Lane,
+  type ConnectionLimits,
+  type OpenConnection,
+  type Statement,
+  type TextRow,
+} from "./connection.ts";
+import type { PgPool } from "./pool.ts";
+import { createdAt } from "./saga-id.ts";
+import { queries } from "./sql.generated.ts";
+
+/** What the storage and its parts agree on. */
+export interface DatabaseOptions extends ConnectionLimits {
+  readonly pool: PgPool;
+  readonly schema: string;
+  readonly idSkewMsMax: number;
+  readonly now: (() => number) | undefined;
+}
+
+type Sql = Readonly<Record<keyof typeof queries, string>>;
+
+/** The pool with our statements, our clock, and the connections that some work has for itself. */
+export class Database {
+  readonly pool: PgPool;
+  readonly schema: string;
+  readonly limits: ConnectionLimits;
+  /** Statements with the schema's name filled in. */
+  readonly sql: Sql;
+  readonly writer: Lane;
+  readonly heart: Lane;
+  readonly starts: Lane;
+  /** The lease of this process's worker, in milliseconds: no transaction of ours may lie idle for longer. */
+  leaseMs = 30_000;
+  /** Milliseconds that the database's clock is ahead of this machine's. */
+  #offsetMs: number | undefined;
+  /** The latest time that was written or read here. */
+  #floorMs = 0;
+  readonly #knownDefinitions = new Set<string>();
+  readonly #idSkewMsMax: number;
+  readonly #now: (() => number) | undefined;
+
+  constructor(options: DatabaseOptions) {
+    this.pool = options.pool;
+    this.schema = options.schema;
+    this.limits = { connectTimeoutMs: options.connectTimeoutMs, writeTimeoutMs: options.writeTimeoutMs };
+    this.#idSkewMsMax = options.idSkewMsMax;
+    this.#now = options.now;
+    this.sql = render(options.schema);
+    this.writer = new Lane(this.pool, this.limits);
+    this.heart = new Lane(this.pool, this.limits);
+    this.starts = new Lane(this.pool, this.limits);
+  }
+
+  /** The parameter `:now`: null lets the database take its own clock. */
+  now(): string | null {
+    return this.#now === undefined ? null : toTime(this.#now());
+  }
+
+  /** No event is written with an earlier time: a journal does not go back, also when the clock does. */
+  floor(): string | null {
+    return this.#floorMs === 0 ? null : toTime(this.#floorMs);
+  }
+
+  /** Takes note of a time of the database that has just been read, and so of how far our clocks are apart. */
+  noteNow(now: number): void {
+    this.#offsetMs = now - Date.now();
+  }
+
+  /** Takes note of the time of an event. */
+  noteAt(at: number): void {
+    if (at > this.#floorMs) this.#floorMs = at;
+  }
+
+  /**
+   * Refuses an id whose time is too far from the database's: its partition would be wrong, or missing.
+   *
+   * @throws SagaError `SAGAZ_CLOCK_SKEW`.
+   */
+  checkSkew(sagaId: string): void {
+    const now = this.#now?.() ?? Date.now() + (this.#offsetMs ?? 0);
+    const skewMs = createdAt(sagaId) - now;
+    if (Math.abs(skewMs) <= this.#idSkewMsMax) return;
+    throw new SagaError("SAGAZ_CLOCK_SKEW", {
+      id: sagaId,
+      skewMs: Math.round(skewMs),
+      limit: this.#idSkewMsMax,
+    });
+  }
+
+  /** Those definitions of new sagas that the database may not know yet, as JSON; null when it knows all. */
+  unknownDefinitions(starts: Iterable<StartRow>): string | null {
+    const unknown = new Map<string, object>();
+    for (const { saga, start } of withNames(starts)) {
+      if (this.#knownDefinitions.has(saga)) continue;
+      unknown.set(saga, { name: start.sagaName, version: start.version, hash: start.graphHash });
+    }
+    return unknown.size === 0 ? null : JSON.stringify([...unknown.values()]);
+  }
+
+  /** Takes note that the database knows the definitions of these sagas (after the commit that told it). */
+  noteDefinitions(starts: Iterable<Pick<HeldDefinition, "sagaName" | "version">>): void {
+    for (const { saga } of withNames(starts)) this.#knownDefinitions.add(saga);
+  }
+
+  /** Runs a statement that changes nothing, on any connection. */
+  read(statement: Statement): Promise<readonly TextRow[]> {
+    return this.#once(statement, false);
+  }
+
+  /** Runs a statement that writes, in a transaction of its own, on any connection. */
+  write(statement: Statement): Promise<readonly TextRow[]> {
+    return this.#once(statement, true);
+  }
+
+  /** Lends a connection for a transaction that the borrower commits. */
+  async borrow<T>(use: (connection: OpenConnection) => Promise<T>): Promise<T> {
+    const connection = await connect(this.pool, this.limits);
+    try {
+      return await use(connection);
+    } finally {
+      connection.release();
+    }
+  }
+
+  /** Runs work between BEGIN and COMMIT on one connection; what it throws rolls back. */
+  transact<T>(work: (connection: OpenConnection) => Promise<T>): Promise<T> {
+    return this.borrow(async (connection) => {
+      await connection.run({ text: "begin" }, { commits: false });
+      let result: T;
+      try {
+        result = await work(connection);
+      } catch (error) {
+        await rollBack(connection);
+        throw error;
+      }
+      await commit(connection);
+      return result;
+    });
+  }
+
+  /** Gives back the connections that were held. */
+  close(): void {
+    for (const lane of [this.writer, this.heart, this.starts]) lane.close();
+  }
+
+  /** Allows work again after {@link close}. */
+  reopen(): void {
+    for (const lane of [this.writer, this.heart, this.starts]) lane.reopen();
+  }
+
+  #once(statement: Statement, commits: boolean): Promise<readonly TextRow[]> {
+    return this.borrow((connection) => connection.run(statement, { commits }));
+  }
+}
+
+/**
+ * Commits, and checks that it was one: after a failed statement the server answers COMMIT with ROLLBACK.
+ *
+ * @throws SagaError `SAGAZ_STORAGE_REFUSED` then, `SAGAZ_COMMIT_IN_DOUBT` when the answer is lost.
+ */
+export async function commit(connection: OpenConnection): Promise<void> {
+  const { command } = await connection.send({ text: "commit" }, { commits: true });
+  if (command === "COMMIT") return;
+  throw new SagaError("SAGAZ_STORAGE_REFUSED", {
+    message: "the transaction was rolled back, because a statement in it had failed",
+  });
+}
+
+/** Rolls back if the connection still answers; otherwise the server does it by itself. */
+export async function rollBack(connection: OpenConnection): Promise<void> {
+  if (!connection.isUsable) return;
+  await connection.run({ text: "rollback" }, { commits: false }).catch(() => {
+    connection.destroy();
+  });
+}
+
+/** A time as a parameter. */
+export function toTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function* withNames<S extends { readonly sagaName: string; readonly version: number }>(starts: Iterable<S>) {
+  for (const start of starts) yield { saga: `${start.version} ${start.sagaName}`, start };
+}
+
+function render(schema: string): Sql {
+  const rendered = Object.entries(queries).map(([name, text]) => [
+    name,
+    text.replaceAll("{{schema}}", `"${schema}"`),
+  ]);
+  return Object.freeze(Object.fromEntries(rendered)) as Sql;
+}

@@ -1,0 +1,142 @@
+import { SagaError } from "../../core/errors.ts";
+import type { Hint, SagaStorage, StorageAbilities } from "../../ports/storage.ts";
+import type { DoubtfulClaims } from "./claims.ts";
+import { Database } from "./database.ts";
+import { Hints } from "./hints.ts";
+import { PostgresJournal } from "./journal.ts";
+import { PostgresLeases } from "./leases.ts";
+import { PostgresMailbox } from "./mailbox.ts";
+import { checkMigrated, migrate } from "./migrate.ts";
+import type { PgPool } from "./pool.ts";
+import { PostgresQueries } from "./queries.ts";
+import { PostgresUpkeep } from "./upkeep.ts";
+
+export type { PgConnection, PgNotification, PgPool, PgQuery, PgResult } from "./pool.ts";
+
+/** How sagas are kept in PostgreSQL. Times are in milliseconds. */
+export interface PostgreSQLStorageOptions {
+  /**
+   * A pool of `pg`, of at least 4 connections: the journal's writer, the heartbeat and keyed starts keep one each.
+   * A fifth listens for hints. The storage never ends it.
+   */
+  readonly pool: PgPool;
+  /** Where the tables are: a plain lower-case identifier. Default `sagaz`. */
+  readonly schema?: string;
+  /** False: `start()` only checks that the schema fits, and throws `SAGAZ_SCHEMA_MISSING` if not. Default true. */
+  readonly migrate?: boolean;
+  /** After this time without an answer a connection counts as dead, and what it wrote as in doubt. Default 10,000. */
+  readonly writeTimeoutMs?: number;
+  /** How long to wait for a connection. Default 5,000. */
+  readonly connectTimeoutMs?: number;
+  /** How far the time in a new saga's id may be from the database's clock. Default 300,000. */
+  readonly idSkewMsMax?: number;
+  /** Called with a sentence when something works less well than it could; never with a secret. Default: nothing. */
+  readonly onNotice?: (notice: string) => void;
+  /** For tests: milliseconds since 1970, in place of the database's clock, which is the default. */
+  readonly now?: () => number;
+}
+
+const poolSizeLeast = 4;
+const poolSizeDefault = 10;
+
+/**
+ * Sagas in PostgreSQL 14 or later, in the database that the application has already.
+ *
+ * Every write of a worker is one statement and one commit, however many sagas have something to record. It needs no
+ * session state, so it works through a pooler in transaction mode.
+ *
+ * @example
+ * const storage = new PostgreSQLStorage({ pool: new pg.Pool({ connectionString }) });
+ *
+ * @throws SagaError `SAGAZ_INVALID_OPTION` for a schema name that is not plain, `SAGAZ_POOL_TOO_SMALL`.
+ */
+export class PostgreSQLStorage implements SagaStorage {
+  readonly name: string = "PostgreSQL";
+  readonly can: StorageAbilities = { joinTransaction: true, transactionalSteps: true };
+  readonly journal: PostgresJournal;
+  readonly leases: PostgresLeases;
+  readonly mailbox: PostgresMailbox;
+  readonly queries: PostgresQueries;
+  readonly upkeep: PostgresUpkeep;
+  readonly #database: Database;
+  readonly #hints: Hints;
+  readonly #migrates: boolean;
+  #starting: Promise<void> | undefined;
+
+  constructor(options: PostgreSQLStorageOptions) {
+    const database = new Database({
+      pool: checkPool(options.pool),
+      schema: checkSchema(options.schema ?? "sagaz"),
+      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+      writeTimeoutMs: options.writeTimeoutMs ?? 10_000,
+      idSkewMsMax: options.idSkewMsMax ?? 300_000,
+      now: options.now,
+    });
+    const hints = new Hints(database, options.onNotice ?? (() => {}));
+    const doubtful: DoubtfulClaims = new Map();
+    const upkeep = new PostgresUpkeep({ database, doubtful });
+    this.#database = database;
+    this.#hints = hints;
+    this.#migrates = options.migrate ?? true;
+    this.journal = new PostgresJournal({ database, hints, makePartitions: () => upkeep.makePartitions() });
+    this.leases = new PostgresLeases({ database, hints, doubtful });
+    this.mailbox = new PostgresMailbox({ database, hints });
+    this.queries = new PostgresQueries({ database, hints });
+    this.upkeep = upkeep;
+  }
+
+  /**
+   * Migrates, makes partitions, begins to listen. After a failure it can be called again.
+   *
+   * @throws SagaError `SAGAZ_SCHEMA_NEWER`, `SAGAZ_SCHEMA_MISSING`, `SAGAZ_MIGRATION_CHANGED`,
+   * `SAGAZ_STORAGE_UNAVAILABLE`, `SAGAZ_STORAGE_REFUSED` (rights are missing).
+   */
+  start(): Promise<void> {
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      this.#database.pool.removeListener("error", ignore);
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  async stop(): Promise<void> {
+    await this.#starting?.catch(ignore);
+    this.#starting = undefined;
+    this.#hints.close();
+    this.#database.close();
+    this.#database.pool.removeListener("error", ignore);
+  }
+
+  listen(listener: (hint: Hint) => void): () => void {
+    return this.#hints.subscribe(listener);
+  }
+
+  async #start(): Promise<void> {
+    // An idle connection that breaks must not end the process; the next call finds out by itself.
+    this.#database.pool.on("error", ignore);
+    this.#database.reopen();
+    await (this.#migrates ? migrate(this.#database) : checkMigrated(this.#database));
+    await this.upkeep.makePartitions();
+    this.#hints.open();
+  }
+}
+
+function ignore(): void {}
+
+function checkPool(pool: PgPool): PgPool {
+  const size = pool.options?.max ?? poolSizeDefault;
+  if (size < poolSizeLeast) throw new SagaError("SAGAZ_POOL_TOO_SMALL", { size, needed: poolSizeLeast });
+  return pool;
+}
+
+/** The name goes into every statement: only what needs no care is taken. */
+function checkSchema(schema: string): string {
+  if (/^[a-z_][a-z0-9_]{0,49}$/.test(schema)) return schema;
+  throw new SagaError("SAGAZ_INVALID_OPTION", {
+    where: "PostgreSQLStorage",
+    option: "schema",
+    value: JSON.stringify(schema),
+    rule: "it must be 1 to 50 characters out of a-z, 0-9 and _, not beginning with a digit",
+  });
+}

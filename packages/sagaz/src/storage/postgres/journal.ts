@@ -1,0 +1,209 @@
+import type { SqlRunner } from "../../core/definition/context.ts";
+import { must } from "../../core/must.ts";
+import type {
+  AppendBatch,
+  AppendReceipt,
+  JournalStore,
+  KeyedOutcome,
+  StartRow,
+  Tail,
+} from "../../ports/storage.ts";
+import { foldBatch, toColumns, type FoldedBatch } from "./append-columns.ts";
+import type { OpenConnection, Statement, TextRow } from "./connection.ts";
+import { commit, rollBack, toTime, type Database } from "./database.ts";
+import { lacksPartition, toSagaError } from "./errors.ts";
+import type { Hints } from "./hints.ts";
+import { startIn, startKeyed } from "./keyed-starts.ts";
+import { checkSagaId, createdAt } from "./saga-id.ts";
+import { timeArray, uuidArray } from "./binary-arrays.ts";
+
+/** The journal and the rows that follow it: one statement a batch. */
+export class PostgresJournal implements JournalStore {
+  readonly #database: Database;
+  readonly #hints: Hints;
+  readonly #makePartitions: () => Promise<void>;
+  /** Epochs of which a write may still be under way behind a connection that we have lost. */
+  readonly #inDoubt = new Set<number>();
+
+  constructor(parts: { database: Database; hints: Hints; makePartitions: () => Promise<void> }) {
+    this.#database = parts.database;
+    this.#hints = parts.hints;
+    this.#makePartitions = parts.makePartitions;
+  }
+
+  async append(batch: AppendBatch): Promise<AppendReceipt> {
+    const prepared = this.#prepare(batch);
+    const write = () => this.#database.writer.run(prepared.statement, { commits: true });
+    try {
+      return this.#settle(prepared.folded, await withPartitions(write, this.#makePartitions));
+    } catch (error) {
+      this.#noteDoubt(batch.epoch, error);
+      throw error;
+    }
+  }
+
+  async tails(sagaIds: readonly string[]): Promise<readonly Tail[]> {
+    if (sagaIds.length === 0) return [];
+    for (const epoch of this.#inDoubt) await this.#awaitWrites(epoch);
+    const rows = await this.#database.read({
+      text: this.#database.sql.readTails,
+      values: [uuidArray(sagaIds.map(checkSagaId)), timeArray(sagaIds.map(createdAt))],
+    });
+    return rows.map((row) => ({
+      sagaId: String(row["saga_id"]),
+      seq: Number(row["seq"]),
+      owner: row["owner"] === null ? null : Number(row["owner"]),
+    }));
+  }
+
+  async startKeyed(epoch: number, starts: readonly StartRow[]): Promise<readonly KeyedOutcome[]> {
+    for (const start of starts) this.#database.checkSkew(checkSagaId(start.sagaId));
+    const outcomes = await withPartitions(
+      () => startKeyed(this.#database, epoch, starts),
+      this.#makePartitions,
+    );
+    if (starts.some((start) => !start.owned)) this.#hints.tell("work");
+    return outcomes;
+  }
+
+  async startIn(tx: SqlRunner, start: StartRow): Promise<KeyedOutcome> {
+    this.#database.checkSkew(checkSagaId(start.sagaId));
+    return startIn(this.#database, tx, start);
+  }
+
+  async transaction<T>(
+    work: (tx: SqlRunner, append: (batch: AppendBatch) => Promise<AppendReceipt>) => Promise<T>,
+  ): Promise<T> {
+    const { leaseMs } = this.#database;
+    const appended: { epoch: number; folded: FoldedBatch }[] = [];
+    return this.#database.borrow(async (connection) => {
+      // A worker that stalls in the middle must not hold up the takeover of its sagas.
+      const begin = `begin; set local idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)}`;
+      await connection.run({ text: begin }, { commits: false });
+      const scope = { isOpen: true };
+      const append = async (batch: AppendBatch) => {
+        const { statement, folded } = this.#prepare(batch);
+        const rows = await connection.run(statement, { commits: false });
+        appended.push({ epoch: batch.epoch, folded });
+        return toReceipt(rows);
+      };
+      try {
+        const result = await work(runnerOf(connection, scope), append);
+        scope.isOpen = false;
+        await commit(connection);
+        for (const { folded } of appended) this.#announce(folded);
+        return result;
+      } catch (error) {
+        scope.isOpen = false;
+        for (const { epoch } of appended) this.#noteDoubt(epoch, error);
+        await rollBack(connection);
+        throw error;
+      }
+    });
+  }
+
+  #prepare(batch: AppendBatch): { statement: Statement; folded: FoldedBatch } {
+    const database = this.#database;
+    const folded = foldBatch(batch);
+    for (const sagaId of folded.news.keys()) database.checkSkew(checkSagaId(sagaId));
+    const [from, to] = rangeOf(folded);
+    const values = [
+      batch.epoch,
+      database.now(),
+      database.floor(),
+      from,
+      to,
+      ...toColumns(folded),
+      database.unknownDefinitions(startsOf(folded)),
+    ];
+    return { statement: { text: database.sql.appendBatch, values }, folded };
+  }
+
+  #settle(folded: FoldedBatch, rows: readonly TextRow[]): AppendReceipt {
+    const receipt = toReceipt(rows);
+    this.#database.noteAt(receipt.at);
+    this.#announce(folded);
+    return receipt;
+  }
+
+  /** After the commit: what others may want to know, and what need not be told again. */
+  #announce(folded: FoldedBatch): void {
+    if (folded.news.size > 0) this.#database.noteDefinitions(startsOf(folded));
+    if (folded.mails.length > 0) this.#hints.tell("mail");
+    const { news, changes } = folded;
+    const isForOthers =
+      [...news.values()].some((row) => !row.start.owned) || [...changes.values()].some(isDueSoon);
+    if (isForOthers || folded.mails.length > 0) this.#hints.tell("work");
+    if ([...changes.values()].some((row) => row.finished)) this.#hints.tell("ended");
+  }
+
+  #noteDoubt(epoch: number, error: unknown): void {
+    if (toSagaError(error, { commits: false }).code === "SAGAZ_COMMIT_IN_DOUBT") this.#inDoubt.add(epoch);
+  }
+
+  /**
+   * Waits until no write of this worker is under way: each holds a lock on the worker's row until it has committed or
+   * not. Without this, a write could become visible after it was looked for in vain.
+   */
+  async #awaitWrites(epoch: number): Promise<void> {
+    await this.#database.transact(async (connection) => {
+      await connection.run({ text: "set local lock_timeout = '2s'" }, { commits: false });
+      await connection.run({ text: this.#database.sql.lockWorker, values: [epoch] }, { commits: false });
+    });
+    this.#inDoubt.delete(epoch);
+  }
+}
+
+/** Makes missing partitions when a write is refused for want of one, and then writes again. */
+async function withPartitions<T>(write: () => Promise<T>, makePartitions: () => Promise<void>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    if (!lacksPartition(error)) throw error;
+    await makePartitions();
+    return write();
+  }
+}
+
+/** What the caller's SQL goes through: values come back as the application's `pg` parses them. */
+function runnerOf(connection: OpenConnection, scope: { readonly isOpen: boolean }): SqlRunner {
+  return async (sql, params = []) => {
+    must(scope.isOpen, "ctx.tx is used after its step has settled");
+    const { rows } = await connection.client.query({ text: sql, values: [...params] });
+    return rows;
+  };
+}
+
+function toReceipt([row]: readonly TextRow[]): AppendReceipt {
+  must(row !== undefined, "a write answers its time");
+  return { at: Number(row["at"]) };
+}
+
+function* startsOf(folded: FoldedBatch): Iterable<StartRow> {
+  for (const { start } of folded.news.values()) yield start;
+}
+
+/** The oldest and the youngest saga whose row is looked at. */
+function rangeOf({ changes, checks }: FoldedBatch): [from: string | null, to: string | null] {
+  let from = Number.POSITIVE_INFINITY;
+  let to = Number.NEGATIVE_INFINITY;
+  for (const ids of [changes.keys(), checks.keys()]) {
+    for (const sagaId of ids) {
+      const at = createdAt(checkSagaId(sagaId));
+      if (at < from) from = at;
+      if (at > to) to = at;
+    }
+  }
+  return from > to ? [null, null] : [toTime(from), toTime(to)];
+}
+
+/** Released for now: whoever has room may go on with it. */
+function isDueSoon({
+  release,
+  finished,
+}: {
+  release: { wakeAt: number | null } | undefined;
+  finished: boolean;
+}): boolean {
+  return !finished && release !== undefined && release.wakeAt !== null && release.wakeAt <= Date.now();
+}

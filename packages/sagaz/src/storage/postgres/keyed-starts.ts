@@ -1,0 +1,101 @@
+import type { SqlRunner } from "../../core/definition/context.ts";
+import { must } from "../../core/must.ts";
+import type { KeyedOutcome, StartRow } from "../../ports/storage.ts";
+import { newRowColumns } from "./append-columns.ts";
+import { textArray } from "./binary-arrays.ts";
+import type { TextRow } from "./connection.ts";
+import { toTime, type Database } from "./database.ts";
+import { sqlStateOf, toSagaError } from "./errors.ts";
+import { createdAt } from "./saga-id.ts";
+
+const lockMs = 1_000;
+const lockMsLeast = 50;
+const lockNotAvailable = "55P03";
+
+/**
+ * Starts sagas by idempotency key, all in one transaction.
+ *
+ * When a key is held by somebody else's open transaction, the wait ends after a second; then each start goes alone,
+ * so that only those whose key is held are told to come back. By then all have waited, so each gets what is left of
+ * the second, and little.
+ */
+export async function startKeyed(
+  database: Database,
+  epoch: number,
+  starts: readonly StartRow[],
+): Promise<readonly KeyedOutcome[]> {
+  if (starts.length === 0) return [];
+  const begun = performance.now();
+  const together = await tryStart(database, epoch, { starts, waitMs: lockMs });
+  if (together !== "busy") return together;
+  const outcomes: KeyedOutcome[] = [];
+  for (const start of starts) {
+    const waitMs = Math.max(lockMsLeast, Math.round(lockMs - (performance.now() - begun)));
+    // One start needs no second try: it was this very one that had to wait.
+    const alone = starts.length === 1 ? "busy" : await tryStart(database, epoch, { starts: [start], waitMs });
+    outcomes.push(...(alone === "busy" ? [{ kind: "busy" } as const] : alone));
+  }
+  return outcomes;
+}
+
+async function tryStart(
+  database: Database,
+  epoch: number,
+  { starts, waitMs }: { starts: readonly StartRow[]; waitMs: number },
+): Promise<readonly KeyedOutcome[] | "busy"> {
+  const values = [
+    starts.some((start) => start.owned) ? epoch : null,
+    database.now(),
+    database.floor(),
+    waitMs,
+    textArray(starts.map((start) => start.idempotencyKey)),
+    textArray(starts.map((start) => start.inputHash)),
+    ...newRowColumns(starts.map((start) => ({ start, change: undefined }))),
+    textArray(starts.map((start) => start.started.type)),
+    textArray(starts.map((start) => start.started.data)),
+    database.unknownDefinitions(starts),
+  ];
+  try {
+    const rows = await database.starts.run({ text: database.sql.startKeyed, values }, { commits: true });
+    database.noteDefinitions(starts);
+    return starts.map((start, n) => toOutcome(start, rows[n]));
+  } catch (error) {
+    if (sqlStateOf(error) === lockNotAvailable) return "busy";
+    throw error;
+  }
+}
+
+function toOutcome({ sagaId }: StartRow, row: TextRow | undefined): KeyedOutcome {
+  must(row !== undefined, "a keyed start is answered");
+  const holder = String(row["saga_id"]);
+  // Its own id on the key: it was started by a call whose answer was lost.
+  if (holder === sagaId) return { kind: "started", sagaId };
+  return { kind: "existing", sagaId: holder, sameInput: row["same_input"] === "true" };
+}
+
+/** Starts one saga through the caller's transaction: one function call with text parameters, which any driver can send. */
+export async function startIn(database: Database, tx: SqlRunner, start: StartRow): Promise<KeyedOutcome> {
+  const text = JSON.stringify({
+    saga: start.sagaId,
+    created: toTime(createdAt(start.sagaId)),
+    name: start.sagaName,
+    version: start.version,
+    hash: start.graphHash,
+    tenant: start.tenantId,
+    correlation: start.correlationId,
+    parent: start.parentId,
+    attributes: start.attributes,
+    wake: start.wakeAt === null ? null : toTime(start.wakeAt),
+    key: start.idempotencyKey,
+    input_hash: start.inputHash,
+    type: start.started.type,
+    data: start.started.data,
+  });
+  try {
+    const [row] = await tx(database.sql.startIn, [text, database.now()]);
+    return JSON.parse(String(row?.["outcome"])) as KeyedOutcome;
+  } catch (error) {
+    // Whatever went wrong, it is in the caller's transaction: nothing of ours was committed.
+    throw toSagaError(error, { commits: false });
+  }
+}

@@ -1,0 +1,163 @@
+import { must } from "../../core/must.ts";
+import type { Beat, Claim, ClaimedSaga, LeaseStore, NewWorker } from "../../ports/storage.ts";
+import { claimSafely, type DoubtfulClaims } from "./claims.ts";
+import { connect, type OpenConnection } from "./connection.ts";
+import { rollBack, toTime, type Database } from "./database.ts";
+import { sqlStateOf } from "./errors.ts";
+import type { Hints } from "./hints.ts";
+import { createdAt, checkSagaId } from "./saga-id.ts";
+
+const releaseChunk = 1_000;
+const fenceWaitMs = 1_000;
+/** How long a write is waited for again once whoever held it up was told to end. */
+const fenceGraceMs = 1_000;
+const lockNotAvailable = "55P03";
+
+/** Workers and who owns what. */
+export class PostgresLeases implements LeaseStore {
+  readonly #database: Database;
+  readonly #hints: Hints;
+  readonly #doubtful: DoubtfulClaims;
+
+  constructor(parts: { database: Database; hints: Hints; doubtful: DoubtfulClaims }) {
+    this.#database = parts.database;
+    this.#hints = parts.hints;
+    this.#doubtful = parts.doubtful;
+  }
+
+  async register(worker: NewWorker): Promise<{ readonly epoch: number; readonly now: number }> {
+    const database = this.#database;
+    const definitions = worker.definitions.map(({ sagaName, version, graphHash, graph }) => ({
+      name: sagaName,
+      version,
+      hash: graphHash,
+      graph,
+    }));
+    const [row] = await database.write({
+      text: database.sql.registerWorker,
+      values: [worker.workerName, worker.leaseMs, JSON.stringify(definitions), database.now()],
+    });
+    must(row !== undefined, "a registration is answered");
+    const now = Number(row["now"]);
+    database.noteNow(now);
+    database.noteDefinitions(worker.definitions);
+    database.leaseMs = worker.leaseMs;
+    return { epoch: Number(row["epoch"]), now };
+  }
+
+  async beat(epoch: number): Promise<Beat> {
+    const database = this.#database;
+    const statement = { text: database.sql.beat, values: [epoch, database.now()] };
+    const [row] = await database.heart.run(statement, { commits: true });
+    must(row !== undefined, "a heartbeat is answered");
+    const now = Number(row["now"]);
+    database.noteNow(now);
+    const says = (field: string) => row[field] === "true";
+    return {
+      now,
+      alive: says("alive"),
+      work: says("work") || (says("alive") && this.#doubtful.has(epoch)),
+      mail: says("mail"),
+      upkeep: says("upkeep"),
+    };
+  }
+
+  async fenceExpired(): Promise<number> {
+    const database = this.#database;
+    const workers = await database.read({ text: database.sql.expiredWorkers, values: [database.now()] });
+    let released = 0;
+    for (const worker of workers) {
+      const epoch = Number(worker["epoch"]);
+      if (worker["is_fenced"] !== "true" && !(await this.#fence(epoch))) continue;
+      released += await this.#releaseAll(epoch);
+    }
+    if (released > 0) this.#hints.tell("work");
+    return released;
+  }
+
+  claim(claim: Claim): Promise<readonly ClaimedSaga[]> {
+    const database = this.#database;
+    const { epoch, sagaId } = claim;
+    const definitions = claim.definitions.map(({ sagaName, version }) => ({ name: sagaName, version }));
+    const values = [
+      epoch,
+      claim.limit,
+      JSON.stringify(definitions),
+      sagaId === undefined ? null : checkSagaId(sagaId),
+      sagaId === undefined ? null : toTime(createdAt(sagaId)),
+      database.now(),
+    ];
+    return claimSafely(
+      { database, doubtful: this.#doubtful, epoch },
+      { text: database.sql.claimDue, values },
+    );
+  }
+
+  async retire(epoch: number): Promise<void> {
+    const database = this.#database;
+    // Once it is shut out, whoever comes by can finish the rest, should this process not get to it.
+    await database.write({ text: database.sql.fenceWorker, values: [epoch, true, database.now()] });
+    if ((await this.#releaseAll(epoch)) > 0) this.#hints.tell("work");
+  }
+
+  /**
+   * Shuts an expired worker out. A write of it that is still open is waited for, at most a second; then what holds
+   * it up is told to end, if we may. If not, the next sweep tries again.
+   */
+  async #fence(epoch: number): Promise<boolean> {
+    return this.#database.borrow(async (connection) => {
+      const run = (text: string, values: readonly unknown[] = []) =>
+        connection.run({ text, values }, { commits: false });
+      await run(`begin; set local lock_timeout = ${fenceWaitMs + fenceGraceMs}`);
+      const [self] = await run(this.#database.sql.ownPid);
+      const end = this.#endBlockersOf(Number(self?.["pid"]));
+      try {
+        const [row] = await run(this.#database.sql.fenceWorker, [epoch, false, this.#database.now()]);
+        await run("commit");
+        return row?.["is_fenced"] === "true";
+      } catch (error) {
+        await rollBack(connection);
+        if (sqlStateOf(error) === lockNotAvailable) return false;
+        throw error;
+      } finally {
+        end.cancel();
+      }
+    });
+  }
+
+  #endBlockersOf(pid: number): { cancel(): void } {
+    let isOver = false;
+    const timer = setTimeout(() => {
+      const { pool, limits, sql } = this.#database;
+      const end = async (connection: OpenConnection) => {
+        if (!isOver) await connection.run({ text: sql.terminateBlockers, values: [pid] }, { commits: true });
+        connection.release();
+      };
+      // Not permitted, or no connection left: then the worker stays as it is until the next sweep.
+      connect(pool, limits)
+        .then(end)
+        .catch(() => {});
+    }, fenceWaitMs);
+    return {
+      cancel: () => {
+        isOver = true;
+        clearTimeout(timer);
+      },
+    };
+  }
+
+  async #releaseAll(epoch: number): Promise<number> {
+    const database = this.#database;
+    let released = 0;
+    for (;;) {
+      const [row] = await database.write({
+        text: database.sql.releaseOwned,
+        values: [epoch, releaseChunk, database.now()],
+      });
+      const count = Number(row?.["count"]);
+      released += count;
+      // The call that finds none closes the worker's row, unless somebody holds one of its sagas just now.
+      if (count === 0) return released;
+    }
+  }
+}

@@ -1,0 +1,185 @@
+-- The journal's writer: one call writes a batch.
+-- Without downtime: yes, it only creates. Runs inside one transaction.
+--
+-- Functions and not statements, because their plans are kept from call to call without any prepared statement or
+-- other session state of ours (a transaction-mode pooler may give us another session each time), and because they
+-- name what was wrong: SZ001 fenced, SZ002 conflict, SZ003 definition changed, each with JSON in its detail.
+--
+-- Plans are fixed to index scans: a plan made while a partition was empty would scan it when it is not any more.
+
+-- Throws SZ001 unless this worker may write. The lock is what a takeover waits for; a heartbeat passes it.
+create function {{schema}}.hold_fence(p_epoch bigint) returns void language plpgsql as $$
+begin
+  perform 1 from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share;
+  if not found then
+    raise exception 'worker % is fenced', p_epoch using errcode = 'SZ001', detail = json_build_object('epoch', p_epoch);
+  end if;
+end $$;
+
+-- Puts a request into a saga's mailbox, once, and wakes the saga if nobody owns it. 'missing' when there is no such saga.
+create function {{schema}}.put_mail(
+  p_mail text, p_saga uuid, p_created timestamptz, p_kind text, p_body text, p_now timestamptz
+) returns text language plpgsql as $$
+declare
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_row record;
+begin
+  select e.mail_seq, e.status, e.owner into v_row from {{schema}}.saga_executions e
+    where e.saga_id = p_saga and e.created_at = p_created for no key update;
+  if not found then return 'missing'; end if;
+  insert into {{schema}}.saga_mailbox (saga_id, mail_id, mail_seq, created_at, kind, body, sent_at)
+    values (p_saga, p_mail, v_row.mail_seq + 1, p_created, p_kind, p_body, v_now)
+    on conflict do nothing;
+  if not found then return 'known'; end if;
+  if v_row.status = 'forced_closed' then
+    perform {{schema}}.refuse_closed(array[p_saga], v_now);
+  end if;
+  update {{schema}}.saga_executions e set
+      mail_seq = e.mail_seq + 1,
+      wake_at = case when e.owner is null and e.status <> 'forced_closed' then v_now else e.wake_at end
+    where e.saga_id = p_saga and e.created_at = p_created;
+  return 'stored';
+end $$;
+
+-- A force-closed saga reads no mail: what is in its box is answered here.
+create function {{schema}}.refuse_closed(p_sagas uuid[], p_now timestamptz) returns void language sql as $$
+  update {{schema}}.saga_mailbox m set
+      refused_at = p_now,
+      refused_code = 'SAGAZ_SAGA_ENDED',
+      refused_details = json_build_object('sagaId', m.saga_id, 'status', 'forced_closed', 'request', m.kind)
+    where m.saga_id = any (p_sagas) and m.refused_at is null
+$$;
+
+-- Writes a batch and answers the time of the write, in milliseconds.
+--   e_ the events; n_ new rows; c_ changed rows; o_ sagas that write events only, to check who owns them;
+--   p_from, p_to the range of created_at in c_ and o_: with it partitions are left out before a plan starts;
+--   d_ mail that is answered; p_mails new mail, as JSON; p_closed sagas that are force-closed here.
+-- Whatever is not in the batch is null: it costs nothing.
+create function {{schema}}.append_batch(
+  p_epoch bigint, p_now timestamptz, p_floor timestamptz, p_from timestamptz, p_to timestamptz,
+  e_saga uuid[], e_created timestamptz[], e_seq integer[], e_type text[], e_step text[], e_data text[],
+  n_saga uuid[], n_created timestamptz[], n_name text[], n_version integer[], n_hash text[], n_tenant text[],
+  n_correlation text[], n_parent uuid[], n_attributes text[], n_status text[], n_waiting text[], n_parked text[],
+  n_paused boolean[], n_error text[], n_output text[], n_owned boolean[], n_wake timestamptz[], n_finished boolean[],
+  c_saga uuid[], c_created timestamptz[], c_status text[], c_waiting text[], c_parked text[], c_paused boolean[],
+  c_error text[], c_output text[], c_finished boolean[], c_release boolean[], c_wake timestamptz[], c_mail_seq integer[],
+  o_saga uuid[], o_created timestamptz[],
+  d_saga uuid[], d_mail text[],
+  p_mails json, p_closed uuid[], p_definitions json
+) returns bigint language plpgsql
+  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  -- Journals are never seen to go back in time, also when the database's clock does.
+  v_at timestamptz := date_trunc('milliseconds', greatest(v_now, p_floor));
+  v_rows bigint;
+  v_adopted boolean;
+  v_mail record;
+begin
+  perform {{schema}}.hold_fence(p_epoch);
+
+  if p_mails is not null then
+    -- Rows are locked in one order by everyone who locks rows that others own.
+    perform 1 from {{schema}}.saga_executions e
+      join (select m.saga as id, m.created as created from json_to_recordset(p_mails) m(saga uuid, created timestamptz)
+            union select u.id, u.created from unnest(c_saga, c_created) u(id, created)) l
+        on e.saga_id = l.id and e.created_at = l.created
+      order by e.saga_id for no key update of e;
+  end if;
+
+  if n_saga is not null then
+    insert into {{schema}}.saga_executions (
+        saga_id, created_at, saga_name, version, graph_hash, tenant_id, correlation_id, parent_id, attributes,
+        status, waiting_for, parked_reason, paused, error, output, owner, wake_at, updated_at, finished_at)
+      select n.saga, n.created, n.name, n.version, n.hash, n.tenant, n.correlation, n.parent, n.attributes::jsonb,
+          n.status, n.waiting, n.parked, n.paused, n.error, n.output,
+          case when n.owned then p_epoch end,
+          -- A time before the saga was born means at once.
+          case when n.wake < n.created then least(n.created, v_now) else n.wake end,
+          v_at, case when n.finished then v_at end
+        from unnest(n_saga, n_created, n_name, n_version, n_hash, n_tenant, n_correlation, n_parent, n_attributes,
+            n_status, n_waiting, n_parked, n_paused, n_error, n_output, n_owned, n_wake, n_finished)
+          n(saga, created, name, version, hash, tenant, correlation, parent, attributes,
+            status, waiting, parked, paused, error, output, owned, wake, finished);
+  end if;
+
+  if o_saga is not null then
+    select count(*), coalesce(bool_or(e.adoptions > 0), false) into v_rows, v_adopted
+      from unnest(o_saga, o_created) o(saga, created)
+      join {{schema}}.saga_executions e on e.saga_id = o.saga and e.created_at = o.created
+      where e.owner = p_epoch and e.created_at between p_from and p_to;
+    if v_rows <> cardinality(o_saga) then perform {{schema}}.raise_conflict(p_epoch, o_saga, o_created); end if;
+    if v_adopted then
+      update {{schema}}.saga_executions e set adoptions = 0
+        from unnest(o_saga, o_created) o(saga, created)
+        where e.saga_id = o.saga and e.created_at = o.created and e.adoptions > 0
+          and e.created_at between p_from and p_to;
+    end if;
+  end if;
+
+  if c_saga is not null then
+    update {{schema}}.saga_executions e set
+        status = c.status, waiting_for = c.waiting, parked_reason = c.parked, paused = c.paused,
+        error = c.error, output = c.output,
+        owner = case when not c.release then e.owner end,
+        wake_at = case
+          when not c.release then null
+          -- More was sent than was taken. (A force-closed saga takes no mail.)
+          when e.mail_seq > c.mail_seq and c.status <> 'forced_closed' then v_now
+          else c.wake
+        end,
+        adoptions = 0, updated_at = v_at,
+        finished_at = case when c.finished then coalesce(e.finished_at, v_at) end
+      from unnest(c_saga, c_created, c_status, c_waiting, c_parked, c_paused, c_error, c_output, c_finished, c_release,
+          c_wake, c_mail_seq)
+        c(saga, created, status, waiting, parked, paused, error, output, finished, release, wake, mail_seq)
+      where e.saga_id = c.saga and e.created_at = c.created and e.owner = p_epoch
+        and e.created_at between p_from and p_to;
+    get diagnostics v_rows = row_count;
+    if v_rows <> cardinality(c_saga) then perform {{schema}}.raise_conflict(p_epoch, c_saga, c_created); end if;
+  end if;
+
+  if e_saga is not null then
+    insert into {{schema}}.saga_events (saga_id, created_at, at, seq, type, step, data)
+      select e.saga, e.created, v_at, e.seq, e.type, e.step, e.data
+        from unnest(e_saga, e_created, e_seq, e_type, e_step, e_data) e(saga, created, seq, type, step, data);
+  end if;
+
+  if d_saga is not null then
+    delete from {{schema}}.saga_mailbox m using unnest(d_saga, d_mail) d(saga, mail)
+      where m.saga_id = d.saga and m.mail_id = d.mail;
+  end if;
+  if p_mails is not null then
+    for v_mail in
+      select m.* from json_to_recordset(p_mails)
+        m(n integer, id text, saga uuid, created timestamptz, kind text, body text) order by m.saga, m.n
+    loop
+      perform {{schema}}.put_mail(v_mail.id, v_mail.saga, v_mail.created, v_mail.kind, v_mail.body, p_now);
+    end loop;
+  end if;
+  if p_closed is not null then perform {{schema}}.refuse_closed(p_closed, v_now); end if;
+  if p_definitions is not null then perform {{schema}}.note_definitions(p_definitions, v_now); end if;
+  return floor(extract(epoch from v_at) * 1000);
+end $$;
+
+-- Throws SZ002 for the first of these sagas that this worker does not own.
+create function {{schema}}.raise_conflict(p_epoch bigint, p_sagas uuid[], p_created timestamptz[]) returns void
+language plpgsql as $$
+declare
+  v_saga uuid;
+begin
+  select s.saga into v_saga from unnest(p_sagas, p_created) s(saga, created)
+    left join {{schema}}.saga_executions e on e.saga_id = s.saga and e.created_at = s.created
+    where e.owner is distinct from p_epoch order by s.saga limit 1;
+  raise exception 'worker % does not own saga %', p_epoch, v_saga
+    using errcode = 'SZ002', detail = json_build_object('epoch', p_epoch, 'sagaId', v_saga);
+end $$;
+
+-- Definitions that sagas were started of, whether or not a worker holds them: how orphans are found.
+create function {{schema}}.note_definitions(p_definitions json, p_now timestamptz) returns void language sql as $$
+  insert into {{schema}}.saga_definitions (saga_name, version, graph_hash, held_at)
+    select d.name, d.version, d.hash, p_now from json_to_recordset(p_definitions) d(name text, version integer, hash text)
+    order by 1, 2
+    on conflict do nothing
+$$;

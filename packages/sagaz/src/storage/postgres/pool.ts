@@ -1,0 +1,45 @@
+/**
+ * The part of `pg.Pool` that the storage uses. It is typed by structure, so that the library depends on no driver and
+ * the pool that an application has already can be handed in, whatever version of `pg` made it.
+ */
+export interface PgPool {
+  /** Checks a connection out. */
+  connect(): Promise<PgConnection>;
+  /** The pool's size is read from here, to refuse one that is too small. */
+  readonly options?: { readonly max?: number | undefined };
+  /** Listened to, because `pg` ends the process when an idle connection breaks and nobody listens. */
+  on(event: "error", listener: (error: Error) => void): unknown;
+  removeListener(event: "error", listener: (error: Error) => void): unknown;
+}
+
+/** The part of a checked-out `pg` connection that the storage uses. */
+export interface PgConnection {
+  query(query: PgQuery): Promise<PgResult>;
+  /** Gives it back; with an error or true it is closed instead. */
+  release(destroy?: Error | boolean): void;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "end", listener: () => void): unknown;
+  on(event: "notification", listener: (message: PgNotification) => void): unknown;
+  removeListener(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+/** One statement. Without `name`: named ones are session state, which a transaction-mode pooler does not keep. */
+export interface PgQuery {
+  text: string;
+  values?: unknown[];
+  /** Ours reads every value as the text that the server sent: the parsers an application has set do not apply. */
+  types?: { getTypeParser: () => (value: string) => unknown };
+}
+
+/** What a statement answered. */
+export interface PgResult {
+  readonly rows: readonly Record<string, unknown>[];
+  /** The command as the server names it: ROLLBACK when COMMIT could only roll back. */
+  readonly command: string;
+}
+
+/** What NOTIFY brought. */
+export interface PgNotification {
+  readonly channel: string;
+  readonly payload?: string | undefined;
+}

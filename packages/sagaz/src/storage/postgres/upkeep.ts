@@ -1,0 +1,94 @@
+import { must } from "../../core/must.ts";
+import type { ClaimedSaga, ProjectedRow, UpkeepStore } from "../../ports/storage.ts";
+import { claimSafely, type DoubtfulClaims } from "./claims.ts";
+import { toTime, type Database } from "./database.ts";
+import { checkSagaId, createdAt } from "./saga-id.ts";
+
+const monthsAhead = 3;
+const answeredMailKeptMs = 24 * 3_600_000;
+const endedWorkersKeptMs = 24 * 3_600_000;
+
+/** Partitions, leftovers, and rows written anew. */
+export class PostgresUpkeep implements UpkeepStore {
+  readonly #database: Database;
+  readonly #doubtful: DoubtfulClaims;
+
+  constructor(parts: { database: Database; doubtful: DoubtfulClaims }) {
+    this.#database = parts.database;
+    this.#doubtful = parts.doubtful;
+  }
+
+  async maintain(): Promise<void> {
+    const { sql } = this.#database;
+    const now = this.#database.now();
+    await this.makePartitions();
+    await this.#database.write({ text: sql.removeAnswered, values: [now, answeredMailKeptMs] });
+    await this.#database.write({ text: sql.removeEndedWorkers, values: [now, endedWorkersKeptMs] });
+  }
+
+  /** Makes the partitions of this month, the one before (clocks differ), and those ahead, if one is missing. */
+  async makePartitions(): Promise<void> {
+    const { sql } = this.#database;
+    const [clock] = await this.#database.read({ text: sql.databaseNow, values: [this.#database.now()] });
+    must(clock !== undefined, "the database tells its time");
+    const now = Number(clock["ms"]);
+    this.#database.noteNow(now);
+    const values = [monthFrom(now, -1), monthFrom(now, monthsAhead)];
+    // Looking takes no lock: most calls end here.
+    const [missing] = await this.#database.read({ text: sql.missingPartitions, values });
+    if (missing?.["count"] === "0") return;
+    await this.#database.transact(async (connection) => {
+      await connection.run({ text: sql.upkeepLock }, { commits: false });
+      await connection.run({ text: sql.ensurePartitions, values }, { commits: false });
+    });
+  }
+
+  claimOrphans(claim: {
+    readonly epoch: number;
+    readonly missingMs: number;
+    readonly limit: number;
+  }): Promise<readonly ClaimedSaga[]> {
+    const database = this.#database;
+    const values = [claim.epoch, claim.limit, claim.missingMs, database.now()];
+    return claimSafely(
+      { database, doubtful: this.#doubtful, epoch: claim.epoch },
+      { text: database.sql.claimOrphans, values },
+    );
+  }
+
+  async writeProjections(rows: readonly ProjectedRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const text = JSON.stringify(rows.map(toJson));
+    await this.#database.write({ text: this.#database.sql.writeProjections, values: [text] });
+  }
+}
+
+/** Noon of the 15th of a month: surely inside it. */
+function monthFrom(now: number, months: number): string {
+  const date = new Date(now);
+  return toTime(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months, 15));
+}
+
+function toJson(row: ProjectedRow): object {
+  const time = (ms: number | null) => (ms === null ? null : toTime(ms));
+  return {
+    saga: checkSagaId(row.sagaId),
+    created: toTime(createdAt(row.sagaId)),
+    name: row.sagaName,
+    version: row.version,
+    hash: row.graphHash,
+    tenant: row.tenantId,
+    correlation: row.correlationId,
+    parent: row.parentId,
+    attributes: row.attributes,
+    status: row.status,
+    waiting: row.waitingFor,
+    parked: row.parkedReason,
+    paused: row.paused,
+    error: row.error,
+    output: row.output,
+    wake: time(row.wakeAt),
+    updated: toTime(row.updatedAt),
+    finished: time(row.finishedAt),
+  };
+}
