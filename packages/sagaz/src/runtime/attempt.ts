@@ -1,0 +1,290 @@
+import type { SqlRunner, StepContext, StepLog, StepMethod, UndoContext } from "../core/definition/context.ts";
+import { stepNameOf } from "../core/definition/decorators.ts";
+import { fromThrown, toRecordedError } from "../core/decide/outcome.ts";
+import type { Outcome } from "../core/decide/outcome.ts";
+import { idempotencyKey } from "../core/decide/task.ts";
+import type { Task } from "../core/decide/view.ts";
+import type { SagaDefinition, StepDefinition } from "../core/definition/definition.ts";
+import { LIMITS } from "../core/definition/policies.ts";
+import { SagaError } from "../core/errors.ts";
+import { findStep } from "../core/saga/state.ts";
+import type { SagaState } from "../core/saga/state.ts";
+import type { Log } from "../ports/log.ts";
+import { toPayload, validate } from "./payload.ts";
+
+/** What an attempt may look at. */
+export interface AttemptScope {
+  readonly definition: SagaDefinition;
+  readonly state: SagaState;
+  readonly log: Log;
+  readonly payloadBytesMax: number;
+  /** Makes the id of a child saga. */
+  readonly newId: () => string;
+}
+
+/** One call of a user's function, and the means to stop it. */
+export class Attempt {
+  readonly task: Task;
+  readonly #scope: AttemptScope;
+  #controller: AbortController | undefined;
+  #aborted: "timeout" | "cut_off" | undefined;
+
+  constructor(task: Task, scope: AttemptScope) {
+    this.task = task;
+    this.#scope = scope;
+  }
+
+  /** Tells the function to stop. What it does from now on is its own affair, but what it returns still counts. */
+  abort(cause: "timeout" | "cut_off"): void {
+    if (this.#aborted) return;
+    this.#aborted = cause;
+    this.#controller?.abort(this.#abortReason());
+  }
+
+  /** The signal is made when somebody looks at it: most actions never do. */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#aborted) this.#controller.abort(this.#abortReason());
+    }
+    return this.#controller.signal;
+  }
+
+  #abortReason(): SagaError {
+    const { step, key, kind } = this.task;
+    if (this.#aborted === "cut_off") return new SagaError("SAGAZ_STOPPED", { what: `step "${key}"` });
+    return new SagaError("SAGAZ_ATTEMPT_TIMEOUT", {
+      what: kind,
+      step: key,
+      timeoutMs: step.attemptTimeoutMs,
+    });
+  }
+
+  /** Calls the function and says how it ended. Never throws. */
+  async run(tx?: SqlRunner): Promise<Outcome> {
+    let result: unknown;
+    try {
+      result = await this.#call(tx);
+    } catch (thrown) {
+      return this.#failed(thrown);
+    }
+    try {
+      return { type: "done", result: await this.#accept(result) };
+    } catch (unusable) {
+      return this.#unusable(unusable);
+    }
+  }
+
+  #call(tx: SqlRunner | undefined): unknown {
+    const { task } = this;
+    const { step } = task;
+    if (task.kind === "undo") return "undo" in step ? step.undo?.(this.#undoContext(tx)) : undefined;
+    const ctx = new StepCall(this, this.#scope, tx) as unknown as StepContext;
+    if (task.kind === "verify") return "verify" in step ? step.verify?.(ctx) : undefined;
+    if (task.kind === "prepare") return prepare(step, ctx);
+    return "do" in step ? step.do(ctx) : undefined;
+  }
+
+  #undoContext(tx: SqlRunner | undefined): UndoContext {
+    return new UndoCall(this, this.#scope, tx) as unknown as UndoContext;
+  }
+
+  #failed(thrown: unknown): Outcome {
+    const outcome = fromThrown(thrown, this.#aborted);
+    if (outcome.type !== "failed" || outcome.final) return outcome;
+    const { retry, undoRetry } = this.task.step;
+    const { when } = this.task.kind === "undo" ? undoRetry : retry;
+    if (!when) return outcome;
+    try {
+      return when(thrown) ? outcome : { ...outcome, final: true };
+    } catch (error) {
+      return { ...outcome, error: toRecordedError(error, "error"), final: true };
+    }
+  }
+
+  async #accept(result: unknown): Promise<unknown> {
+    const { task } = this;
+    const { step } = task;
+    if (task.kind === "prepare") return this.#acceptPrepared(result);
+    const what = `the result of ${task.kind === "do" ? "step" : task.kind} "${task.key}"`;
+    const schema = task.kind === "do" ? step.resultSchema : undefined;
+    if (!schema) return toPayload(result, what, this.#scope.payloadBytesMax).value;
+    const checked = await validate(schema, result);
+    if ("issues" in checked) {
+      const { name: saga } = this.#scope.definition;
+      throw new SagaError("SAGAZ_RESULT_INVALID", { step: task.key, saga, issues: checked.issues });
+    }
+    return toPayload(checked.value, what, this.#scope.payloadBytesMax).value;
+  }
+
+  #acceptPrepared(result: unknown): unknown {
+    const { step, key } = this.task;
+    const where = `step "${key}"`;
+    if (step.kind === "sleep") return toDelay(result, where);
+    if (step.kind === "map") return toItems(result, { key, bytesMax: this.#scope.payloadBytesMax });
+    const input = toPayload(
+      result,
+      `the input of the child saga of ${where}`,
+      this.#scope.payloadBytesMax,
+    ).value;
+    return { childId: this.#scope.newId(), input };
+  }
+
+  /** The function returned, so its effect stands: what cannot be kept is an unknown outcome, never a failure. */
+  #unusable(error: unknown): Outcome {
+    const recorded = toRecordedError(error, "ambiguous");
+    const { kind } = this.task;
+    if (kind === "prepare") return { type: "failed", error: toRecordedError(error, "error"), final: true };
+    if (kind === "undo") {
+      this.#scope.log.warn(
+        "sagaz: a compensation returned a value that cannot be kept; it is recorded as done",
+        {
+          sagaId: this.#scope.state.sagaId,
+          step: this.task.key,
+          message: recorded.message,
+        },
+      );
+      return { type: "done", result: undefined };
+    }
+    return { type: "unknown", error: recorded, final: true };
+  }
+}
+
+function prepare(step: StepDefinition, ctx: StepContext): unknown {
+  if (step.kind === "sleep") return step.forMs(ctx);
+  if (step.kind === "map") return step.over(ctx);
+  return step.kind === "child" ? step.input(ctx) : undefined;
+}
+
+function toDelay(value: unknown, where: string): number {
+  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
+  const rule = "it must be a number of milliseconds from 0 on";
+  throw new SagaError("SAGAZ_INVALID_OPTION", { where, option: "forMs", value: String(value), rule });
+}
+
+function toItems(value: unknown, { key, bytesMax }: { key: string; bytesMax: number }): unknown {
+  const where = `step "${key}"`;
+  if (!Array.isArray(value)) {
+    throw new SagaError("SAGAZ_INVALID_OPTION", {
+      where,
+      option: "over",
+      value: typeof value,
+      rule: "it must return an array",
+    });
+  }
+  const limit = LIMITS.mapItemsMax;
+  if (value.length > limit)
+    throw new SagaError("SAGAZ_MAP_TOO_LONG", { step: key, length: value.length, limit });
+  return toPayload(value, `the list of ${where}`, bytesMax).value;
+}
+
+/** What the contexts of actions and compensations share. Getters, so that what nobody reads costs nothing. */
+class Call {
+  protected readonly attemptOf: Attempt;
+  protected readonly scope: AttemptScope;
+  readonly #tx: SqlRunner | undefined;
+
+  constructor(attempt: Attempt, scope: AttemptScope, tx: SqlRunner | undefined) {
+    this.attemptOf = attempt;
+    this.scope = scope;
+    this.#tx = tx;
+  }
+
+  get input(): unknown {
+    return this.scope.state.started.input;
+  }
+  get sagaId(): string {
+    return this.scope.state.sagaId;
+  }
+  get step(): string {
+    return this.attemptOf.task.key;
+  }
+  get attempt(): number {
+    return this.attemptOf.task.attempt;
+  }
+  get idempotencyKey(): string {
+    return idempotencyKey(this.scope.state.sagaId, this.attemptOf.task);
+  }
+  get signal(): AbortSignal {
+    return this.attemptOf.signal;
+  }
+  get headers(): Readonly<Record<string, string>> {
+    return this.scope.state.started.headers;
+  }
+  get index(): number | undefined {
+    return this.attemptOf.task.index;
+  }
+  get item(): unknown {
+    const { step, index } = this.attemptOf.task;
+    return index === undefined ? undefined : this.scope.state.steps.get(step.name)?.items?.[index];
+  }
+  get log(): StepLog {
+    const ids = { sagaId: this.sagaId, step: this.step };
+    const { log } = this.scope;
+    return {
+      debug: (message, details) => log.debug(message, { ...ids, ...details }),
+      info: (message, details) => log.info(message, { ...ids, ...details }),
+      warn: (message, details) => log.warn(message, { ...ids, ...details }),
+      error: (message, details) => log.error(message, { ...ids, ...details }),
+    };
+  }
+  get tx(): SqlRunner {
+    if (!this.#tx) throw new SagaError("SAGAZ_NOT_TRANSACTIONAL", { step: this.step });
+    return this.#tx;
+  }
+  get results(): Readonly<Record<string, unknown>> {
+    return resultsBefore(this.scope, this.attemptOf.task.step);
+  }
+
+  resultOf<Result>(method: StepMethod<Result>): Awaited<Result> {
+    const other = stepNameOf(method) ?? method.name;
+    return this.results[other] as Awaited<Result>;
+  }
+}
+
+class StepCall extends Call {}
+
+class UndoCall extends Call {
+  get outcome(): "done" | "unknown" {
+    return findStep(this.scope.state, this.step)?.status === "done" ? "done" : "unknown";
+  }
+  get result(): unknown {
+    if (this.outcome === "unknown") throw new SagaError("SAGAZ_RESULT_UNKNOWN", { step: this.step });
+    return findStep(this.scope.state, this.step)?.result;
+  }
+  get actionKey(): string {
+    const { state } = this.scope;
+    const round = findStep(state, this.step)?.actionRound ?? 0;
+    return idempotencyKey(state.sagaId, { key: this.step, kind: "do", round });
+  }
+  get undone(): Readonly<Record<string, unknown>> {
+    const undone: Record<string, unknown> = {};
+    for (const step of this.scope.state.steps.values()) {
+      for (const one of [step, ...step.itemStates])
+        if (one?.status === "compensated") undone[one.key] = one.undoResult;
+    }
+    return undone;
+  }
+}
+
+/** Results of a step's dependencies; any other name throws, so that no step comes to rely on luck. */
+function resultsBefore(
+  { definition, state }: AttemptScope,
+  step: StepDefinition,
+): Readonly<Record<string, unknown>> {
+  const ancestors = definition.graph.ancestors.get(step.name);
+  const results: Record<string, unknown> = {};
+  for (const name of ancestors ?? []) {
+    const known = state.steps.get(name);
+    // A dependency that was undone before this step's own undo keeps the result that the action saw.
+    if (known && known.status !== "pending") results[name] = known.result;
+  }
+  return new Proxy(results, {
+    get(target, name) {
+      if (typeof name !== "string" || ancestors?.has(name) || !definition.graph.byName.has(name)) {
+        return Reflect.get(target, name) as unknown;
+      }
+      throw new SagaError("SAGAZ_NOT_A_DEPENDENCY", { step: step.name, other: name });
+    },
+  });
+}

@@ -1,0 +1,250 @@
+import { isSagaError, SagaError } from "../core/errors.ts";
+import type { AppendEntry, SagaStorage } from "../ports/storage.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+
+/** Entries of one batch, and roughly the bytes of their payloads. */
+export const BATCH_ENTRIES_MAX = 1_000;
+export const BATCH_BYTES_MAX = 4_194_304;
+/** Entries that may wait; starts beyond that are refused with `SAGAZ_TOO_BUSY`. */
+export const WRITES_WAITING_MAX = 50_000;
+/** Delay between tries while the storage is away: doubles from the first to the second figure. */
+const OUTAGE_DELAY_MS = { first: 20, most: 1_000 };
+
+/** Hears how an entry ended: recorded, or refused for good. Called once. */
+export type Written = (error: SagaError | undefined) => void;
+
+/** What the writer needs to know of the sagas that its process holds. */
+export interface Held {
+  /** Sagas in memory, with the seq up to which their journal is known to be recorded. */
+  held(): Iterable<{ readonly sagaId: string; readonly ackedSeq: number }>;
+  /** Another owner has it, or its tail is gone: forget it and load it anew. */
+  lost(sagaId: string): void;
+  /** This worker's lease is gone: nothing more can be written. */
+  fenced(): void;
+}
+
+interface Waiting {
+  readonly entry: AppendEntry;
+  readonly written: Written;
+}
+
+/**
+ * The one writer of a process. Whatever its sagas have to record while a write is in flight is gathered and goes out
+ * as the next batch, in one commit: an idle saga's write leaves at once, a busy process batches by itself.
+ *
+ * An outage is waited for, never guessed about: after a broken connection the writer reads what is really stored
+ * before it repeats or appends anything.
+ */
+export class JournalWriter {
+  readonly #storage: SagaStorage;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #held: Held;
+  readonly #epoch: number;
+  #queue: Waiting[] = [];
+  #busy = false;
+  #closed: SagaError | undefined;
+  #idle: (() => void)[] = [];
+
+  constructor(options: { storage: SagaStorage; clock: Clock; log: Log; held: Held; epoch: number }) {
+    this.#storage = options.storage;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#held = options.held;
+    this.#epoch = options.epoch;
+  }
+
+  /** Entries that wait to be written. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /** Takes an entry. Entries of one saga are written in the order they were given. */
+  submit(entry: AppendEntry, written: Written): void {
+    if (this.#closed) {
+      written(this.#closed);
+      return;
+    }
+    this.#queue.push({ entry, written });
+    if (!this.#busy) this.#begin();
+  }
+
+  /** Resolves when everything taken so far has been written or refused. */
+  drained(): Promise<void> {
+    if (!this.#busy && this.#queue.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Refuses everything that waits, and everything that comes. */
+  close(error: SagaError): void {
+    this.#closed ??= error;
+    const waiting = this.#queue;
+    this.#queue = [];
+    for (const { written } of waiting) written(this.#closed);
+    if (!this.#busy) this.#release();
+  }
+
+  /** One turn of the event loop later, so that everything which one commit set off goes into the next. */
+  #begin(): void {
+    this.#busy = true;
+    this.#clock.setTimer(0, () => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const batch = this.#take();
+    if (batch.length > 0) await this.#write(batch);
+    if (this.#queue.length > 0) {
+      this.#begin();
+      return;
+    }
+    this.#busy = false;
+    this.#release();
+  }
+
+  #release(): void {
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+
+  #take(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { entry } of this.#queue) {
+      bytes += sizeOf(entry);
+      if (count > 0 && (count >= BATCH_ENTRIES_MAX || bytes > BATCH_BYTES_MAX)) break;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  /** Writes a batch, whatever it takes; afterwards each of its entries has heard how it ended. */
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    let open = batch;
+    let delayMs = OUTAGE_DELAY_MS.first;
+    let inDoubt = false;
+    while (open.length > 0 && !this.#closed) {
+      const error = inDoubt ? undefined : await this.#try(open);
+      if (!inDoubt && !error) return settle(open, undefined);
+      if (error?.code === "SAGAZ_FENCED") return this.#fenced(open, error);
+      if (error && !error.retryable) return this.#refused(open, error);
+      if (error)
+        this.#log.warn("sagaz: a write waits for the storage", { code: error.code, message: error.message });
+      await this.#pause(delayMs);
+      delayMs = Math.min(delayMs * 2, OUTAGE_DELAY_MS.most);
+      const left = await this.#reconcile(open);
+      inDoubt = left === undefined;
+      open = left ?? open;
+    }
+    if (this.#closed) settle(open, this.#closed);
+  }
+
+  async #try(batch: readonly Waiting[]): Promise<SagaError | undefined> {
+    try {
+      await this.#storage.journal.append({ epoch: this.#epoch, entries: batch.map(({ entry }) => entry) });
+      return undefined;
+    } catch (error) {
+      return isSagaError(error)
+        ? error
+        : new SagaError("SAGAZ_STORAGE_REFUSED", { message: String(error) }, { cause: error });
+    }
+  }
+
+  #fenced(batch: readonly Waiting[], error: SagaError): void {
+    this.close(error);
+    settle(batch, error);
+    this.#held.fenced();
+  }
+
+  /** One poisoned entry must not sink its neighbours: a definite refusal is narrowed down by halves. */
+  async #refused(batch: readonly Waiting[], error: SagaError): Promise<void> {
+    if (batch.length === 1) return settle(batch, error);
+    const middle = batch.length >> 1;
+    await this.#write(batch.slice(0, middle));
+    await this.#write(batch.slice(middle));
+  }
+
+  /**
+   * After a broken connection: what is stored decides. A batch whose commit was in doubt is found done or not done.
+   * Sagas whose tail is gone (a failover that lost the last commits) or whose owner changed are given up, so that they
+   * are loaded anew. Answers what is left to write, or undefined while nothing can be read.
+   */
+  async #reconcile(batch: readonly Waiting[]): Promise<readonly Waiting[] | undefined> {
+    const acked = new Map<string, number>();
+    for (const { sagaId, ackedSeq } of this.#held.held()) acked.set(sagaId, ackedSeq);
+    for (const { entry } of batch) if (!acked.has(entry.sagaId)) acked.set(entry.sagaId, 0);
+    const stored = await this.#tails([...acked.keys()]);
+    if (!stored) return undefined;
+    for (const [sagaId, seq] of acked) {
+      const tail = stored.get(sagaId);
+      if (seq > 0 && (!tail || tail.seq < seq)) this.#held.lost(sagaId);
+    }
+    return batch.filter((waiting) => !this.#isSettled(waiting, { acked, stored }));
+  }
+
+  #isSettled(
+    { entry, written }: Waiting,
+    { acked, stored }: { acked: ReadonlyMap<string, number>; stored: ReadonlyMap<string, Tail> },
+  ): boolean {
+    const tail = stored.get(entry.sagaId);
+    const seq = tail?.seq ?? 0;
+    const last = entry.firstSeq + entry.events.length - 1;
+    if (seq < (acked.get(entry.sagaId) ?? 0)) {
+      written(new SagaError("SAGAZ_CONFLICT", { sagaId: entry.sagaId, seq: entry.firstSeq }));
+      return true;
+    }
+    const ours = tail === undefined || tail.owner === this.#epoch;
+    if (entry.events.length > 0 && seq >= last) {
+      // Recorded, unless another owner recorded something else under these numbers; then its owner is not us.
+      const released = entry.row?.release !== undefined && tail?.owner === null;
+      written(
+        ours || released
+          ? undefined
+          : new SagaError("SAGAZ_CONFLICT", { sagaId: entry.sagaId, seq: entry.firstSeq }),
+      );
+      return true;
+    }
+    if (ours) return false;
+    const justReleased = entry.events.length === 0 && tail?.owner === null;
+    written(
+      justReleased
+        ? undefined
+        : new SagaError("SAGAZ_CONFLICT", { sagaId: entry.sagaId, seq: entry.firstSeq }),
+    );
+    return true;
+  }
+
+  async #tails(sagaIds: readonly string[]): Promise<Map<string, Tail> | undefined> {
+    const tails = new Map<string, Tail>();
+    try {
+      for (let i = 0; i < sagaIds.length; i += BATCH_ENTRIES_MAX) {
+        for (const tail of await this.#storage.journal.tails(sagaIds.slice(i, i + BATCH_ENTRIES_MAX))) {
+          tails.set(tail.sagaId, tail);
+        }
+      }
+      return tails;
+    } catch (error) {
+      this.#log.warn("sagaz: the storage is still away", { message: String(error) });
+      return undefined;
+    }
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.#clock.setTimer(delayMs, resolve));
+  }
+}
+
+type Tail = { readonly sagaId: string; readonly seq: number; readonly owner: number | null };
+
+function settle(batch: readonly Waiting[], error: SagaError | undefined): void {
+  for (const { written } of batch) written(error);
+}
+
+function sizeOf(entry: AppendEntry): number {
+  let bytes = 0;
+  for (const event of entry.events) bytes += event.data.length;
+  for (const spawn of entry.spawns) bytes += spawn.started.data.length;
+  for (const mail of entry.mails) bytes += mail.body.length;
+  return bytes;
+}

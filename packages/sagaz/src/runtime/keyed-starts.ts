@@ -1,0 +1,75 @@
+import type { SagaDefinition } from "../core/definition/definition.ts";
+import { isSagaError, SagaError } from "../core/errors.ts";
+import type { KeyedOutcome, StartRow } from "../ports/storage.ts";
+import type { Worker } from "./worker.ts";
+
+const BATCH_MAX = 100;
+const RETRY_MS = { first: 20, most: 1_000 };
+
+interface Waiting {
+  readonly start: StartRow;
+  readonly definition: SagaDefinition;
+  readonly resolve: (outcome: KeyedOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Starts with idempotency keys. They wait behind other open transactions with the same key, so they have a lane of
+ * their own and never hold up a step's result.
+ */
+export class KeyedStarts {
+  readonly #worker: Worker;
+  #queue: Waiting[] = [];
+  #busy = false;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  /** Resolves once the saga, or the one that had the key, is on record. */
+  start(start: StartRow, definition: SagaDefinition): Promise<KeyedOutcome> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ start, definition, resolve, reject });
+      if (!this.#busy) void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#busy = true;
+    while (this.#queue.length > 0) await this.#write(this.#queue.splice(0, BATCH_MAX));
+    this.#busy = false;
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const outcomes = await this.#tryUntilSure(batch.map(({ start }) => start));
+      batch.forEach((waiting, i) => this.#done(waiting, outcomes[i]));
+    } catch (error) {
+      if (batch.length === 1 || isSagaError(error, "SAGAZ_FENCED"))
+        for (const { reject } of batch) reject(error);
+      // One that is refused must not sink its neighbours.
+      else for (const waiting of batch) await this.#write([waiting]);
+    }
+  }
+
+  /** A start in doubt is simply repeated: its own key then answers with its own id. */
+  async #tryUntilSure(starts: readonly StartRow[]): Promise<readonly KeyedOutcome[]> {
+    for (let delayMs = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.most)) {
+      try {
+        return await this.#worker.storage.journal.startKeyed(this.#worker.epoch(), starts);
+      } catch (error) {
+        const again =
+          isSagaError(error) && error.retryable && error.code !== "SAGAZ_FENCED" && this.#worker.isRunning;
+        if (!again) throw error;
+      }
+      await new Promise<void>((resolve) => this.#worker.clock.setTimer(delayMs, resolve));
+    }
+  }
+
+  #done({ start, definition, resolve, reject }: Waiting, outcome: KeyedOutcome | undefined): void {
+    if (!outcome) return reject(new SagaError("SAGAZ_BUG", { rule: "every keyed start has an outcome" }));
+    if (outcome.kind !== "busy" && outcome.sagaId === start.sagaId && start.owned)
+      this.#worker.takeStarted(start, definition);
+    resolve(outcome);
+  }
+}

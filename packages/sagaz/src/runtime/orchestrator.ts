@@ -1,0 +1,148 @@
+import { definitionOf } from "../core/definition/definition-of.ts";
+import type { AnySaga } from "./any-saga.ts";
+import type { SagaDefinition } from "../core/definition/definition.ts";
+import { SagaError } from "../core/errors.ts";
+import type { Chance } from "../ports/chance.ts";
+import type { Clock } from "../ports/clock.ts";
+import { consoleLog } from "../ports/log.ts";
+import type { Log } from "../ports/log.ts";
+import type { SagaStorage } from "../ports/storage.ts";
+import { Endings } from "./endings.ts";
+import { KeyedStarts } from "./keyed-starts.ts";
+import { PAYLOAD_BYTES_MAX } from "./payload.ts";
+import { Registry } from "./registry.ts";
+import { Sagas } from "./sagas.ts";
+import { systemChance, systemClock } from "./system.ts";
+import { Worker } from "./worker.ts";
+
+/** What an orchestrator is made of. Only `storage` and `sagas` are needed; times are milliseconds. */
+export interface OrchestratorOptions {
+  readonly storage: SagaStorage;
+  /** Definitions, saga classes or `ClassicSaga`s that this process can run. Old versions stay here until drained. */
+  readonly sagas: readonly AnySaga[];
+  /** For people; default `sagaz`. */
+  readonly workerName?: string;
+  /** Default 5,000. A worker that does not renew for this long is taken for dead. From 500 on. */
+  readonly leaseMs?: number;
+  /** Default 1,000. More sagas wait in the storage. 0: this process starts sagas and runs none. */
+  readonly sagasInFlightMax?: number;
+  /** Default 10,000: how long `stop()` lets attempts finish. */
+  readonly stopMs?: number;
+  /** Default 1 MiB, for one input, result or signal. */
+  readonly payloadBytesMax?: number;
+  readonly log?: Log;
+  /** Tests pass a fake one. */
+  readonly clock?: Clock;
+  /** Tests pass a seeded one. */
+  readonly chance?: Chance;
+}
+
+const DEFAULT_OPTIONS = { workerName: "sagaz", leaseMs: 5_000, sagasInFlightMax: 1_000, stopMs: 10_000 };
+const LEASE_MS_MIN = 500;
+
+/**
+ * The engine: runs the sagas it is given on a storage, together with every other orchestrator on that storage.
+ *
+ * @example
+ * await using orchestrator = new SagaOrchestrator({ storage: new PostgreSQLStorage({ pool }), sagas: [OrderSaga] });
+ * await orchestrator.start();
+ * const saga = await orchestrator.sagas.start(OrderSaga, order, { idempotencyKey: order.orderId });
+ * const { status } = await saga.result();
+ */
+export class SagaOrchestrator implements AsyncDisposable {
+  /** Start, look at and steer sagas. */
+  readonly sagas: Sagas;
+  readonly #worker: Worker;
+  readonly #storage: SagaStorage;
+  readonly #endings: Endings;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #unlisten: (() => void) | undefined;
+
+  /**
+   * @throws SagaError the codes of definitions that break a rule; `SAGAZ_DUPLICATE_DEFINITION`; `SAGAZ_INVALID_OPTION`.
+   */
+  constructor(options: OrchestratorOptions) {
+    checkOptions(options);
+    const { storage, clock = systemClock, chance = systemChance, log = consoleLog } = options;
+    const registry = new Registry(options.sagas.map((saga) => definitionOf(saga) as SagaDefinition));
+    const payloadBytesMax = options.payloadBytesMax ?? PAYLOAD_BYTES_MAX;
+    const { workerName, leaseMs, sagasInFlightMax, stopMs } = { ...DEFAULT_OPTIONS, ...options };
+    this.#storage = storage;
+    this.#worker = new Worker({
+      storage,
+      registry,
+      clock,
+      chance,
+      log,
+      options: { workerName, leaseMs, sagasInFlightMax, stopMs, payloadBytesMax },
+      onChange: (runner, why) => this.#endings.notice(runner, why),
+    });
+    const worker = this.#worker;
+    this.#endings = new Endings({
+      storage,
+      clock,
+      log,
+      isLocal: (sagaId) => worker.find(sagaId) !== undefined,
+    });
+    const keyed = new KeyedStarts(worker);
+    this.sagas = new Sagas({ storage, registry, worker, endings: this.#endings, keyed, payloadBytesMax });
+  }
+
+  /** Sagas in this process's memory. */
+  get sagasInFlight(): number {
+    return this.#worker.sagasInFlight;
+  }
+
+  /**
+   * Opens the storage, registers this worker and begins to run sagas. Safe twice.
+   *
+   * @throws SagaError `SAGAZ_DEFINITION_CHANGED`, `SAGAZ_SCHEMA_NEWER`, `SAGAZ_STORAGE_UNAVAILABLE` …
+   */
+  start(): Promise<void> {
+    return (this.#starting ??= this.#start());
+  }
+
+  async #start(): Promise<void> {
+    await this.#storage.start();
+    await this.#worker.start();
+    this.#unlisten = this.#storage.listen((hint) => {
+      if (hint === "ended") this.#endings.hint();
+    });
+  }
+
+  /** Begins nothing new, lets attempts finish, hands the rest back at once. Safe twice and before start. */
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
+    try {
+      await this.#starting;
+    } catch {
+      // Whoever called start() was told; there is still something to close.
+    }
+    await this.#worker.stop();
+    this.#unlisten?.();
+    this.#endings.stop();
+    await this.#storage.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+function checkOptions(options: OrchestratorOptions): void {
+  const numbers = { leaseMs: LEASE_MS_MIN, sagasInFlightMax: 0, stopMs: 0, payloadBytesMax: 1 };
+  for (const [option, least] of Object.entries(numbers)) {
+    const value = options[option as keyof typeof numbers];
+    if (value === undefined || (Number.isFinite(value) && value >= least)) continue;
+    throw new SagaError("SAGAZ_INVALID_OPTION", {
+      where: "SagaOrchestrator",
+      option,
+      value: String(value),
+      rule: `it must be a number from ${least} on`,
+    });
+  }
+}

@@ -1,0 +1,58 @@
+import type { Chance } from "../ports/chance.ts";
+import type { Clock } from "../ports/clock.ts";
+
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** The clock of this machine. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  setTimer(delayMs, call) {
+    if (delayMs <= 0) {
+      const immediate = setImmediate(call);
+      return { cancel: () => clearImmediate(immediate) };
+    }
+    const timer = setTimeout(call, Math.min(delayMs, TIMER_MAX_MS));
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** The clock of this machine, whose timers do not keep the process alive. */
+export const unobtrusiveClock: Clock = {
+  ...systemClock,
+  setTimer(delayMs, call) {
+    if (delayMs <= 0) return systemClock.setTimer(0, call);
+    const timer = setTimeout(call, Math.min(delayMs, TIMER_MAX_MS)).unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** Chance from the machine's generator: `fill` is fit for ids, `next` for jitter. */
+export const systemChance: Chance = {
+  next: () => Math.random(),
+  fill: (bytes) => void crypto.getRandomValues(bytes),
+};
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/**
+ * A UUIDv7 (RFC 9562, section 5.7): 48 bits of time in milliseconds, then 74 random bits. A saga's id tells when it
+ * was created, so that a look-up by id alone finds the right partition.
+ */
+export function newId(atMs: number, chance: Chance): string {
+  const bytes = new Uint8Array(16);
+  chance.fill(bytes);
+  let rest = atMs;
+  for (let i = 5; i >= 0; i--) {
+    bytes[i] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  let text = "";
+  for (let i = 0; i < 16; i++) {
+    if (i === 4 || i === 6 || i === 8 || i === 10) text += "-";
+    text += HEX[bytes[i] ?? 0];
+  }
+  return text;
+}
