@@ -4,7 +4,15 @@ import { declarationsOf, rememberStepName } from "./declared.ts";
 import type { Declaration } from "./declared.ts";
 import type { ActionOptions, ChildOptions, MapOptions, SignalOptions } from "./decorators.ts";
 import type { SagaDefinition } from "./definition.ts";
-import type { SagaDraft, SagaOptions, StepDraft, StepWork, UndoDraft, UndoOptions } from "./draft.ts";
+import type {
+  SagaDraft,
+  SagaOptions,
+  StepDraft,
+  StepOptions,
+  StepWork,
+  UndoDraft,
+  UndoOptions,
+} from "./draft.ts";
 import { STEP_OPTIONS } from "./option-names.ts";
 import type { Sagaish, SagaStatics } from "./sagaish.ts";
 import { didYouMean } from "./suggest.ts";
@@ -100,10 +108,15 @@ function toStepDraft(declaration: Declaration, place: Place): StepDraft {
     name,
     dependsOn: options.dependsOn,
     pivot: options.pivot ?? false,
-    options,
+    options: decorator === "signal" ? toSignalOptions(declaration.options) : options,
     work: toWork(declaration, place),
     undo: place.undo && toUndo(place.undo, { where, instance: place.instance }),
   };
+}
+
+/** A signal's result is its payload. */
+function toSignalOptions({ payload }: SignalOptions): StepOptions {
+  return payload ? { result: payload } : {};
 }
 
 function toUndo(

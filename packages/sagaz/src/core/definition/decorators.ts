@@ -1,6 +1,7 @@
 import type { StepContext, StepMethod, Verdict, VerifyContext } from "./context.ts";
 import { declare, rememberStepName } from "./declared.ts";
 import type { StepOptions, UndoOptions } from "./draft.ts";
+import type { NotAllowed } from "./not-allowed.ts";
 import type { RetryPolicy } from "./policies.ts";
 import type { Sagaish } from "./sagaish.ts";
 import type { StandardSchema } from "./standard-schema.ts";
@@ -39,7 +40,7 @@ export interface SignalOptions extends Edges {
   /** How long to wait before the saga is parked, in milliseconds. 7 days if not set. */
   readonly waitMs?: number;
   /** Standard Schema of the payload. */
-  readonly result?: StandardSchema;
+  readonly payload?: StandardSchema;
 }
 
 /** Options of `@sleep`. */
@@ -58,12 +59,6 @@ type MethodDecorator<Method extends StepMethod = StepMethod> = (
   method: Method,
   context: ClassMethodDecoratorContext,
 ) => void;
-
-/** Makes the error text of a type that does not fit. */
-declare const reason: unique symbol;
-interface NotAllowed<Reason extends string> {
-  readonly [reason]: Reason;
-}
 
 /** Without a typed item the type of `ctx.resultOf(this.method)` would be wrong: it is a list. */
 type TakesItem<Method extends StepMethod> =

@@ -6,7 +6,7 @@ const EFFECT = [...STEP, "onUnknown", "verify"];
 export const STEP_OPTIONS = {
   action: [...EFFECT, "transactional"],
   map: [...EFFECT, "over", "concurrency"],
-  signal: ["signal", "waitMs", "result"],
+  signal: ["signal", "waitMs", "payload"],
   sleep: ["forMs", "retry", "timeoutMs"],
   child: ["saga", "input", "retry", "timeoutMs"],
 } as const;

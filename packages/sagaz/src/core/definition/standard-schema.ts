@@ -23,3 +23,11 @@ export interface SchemaIssue {
 
 /** The type that a schema yields. */
 export type OutputOf<Schema> = Schema extends StandardSchema<unknown, infer Output> ? Output : never;
+
+/**
+ * Makes a schema that gives a value a type and accepts whatever comes, for a saga or signal that needs no validation:
+ * `saga("trip", { input: unchecked<Trip>() })`.
+ */
+export function unchecked<Value>(): StandardSchema<unknown, Value> {
+  return { "~standard": { version: 1, vendor: "sagaz", validate: (value) => ({ value: value as Value }) } };
+}
