@@ -182,6 +182,7 @@ export interface LeaseStore {
   beat(epoch: number): Promise<Beat>;
   /**
    * Fences workers whose lease has run out, and lets go of their sagas: unowned, claimable at once, `adoptions` + 1.
+   * An adapter may make them due since they were created, so that what was cut off goes on before what never began.
    * Waits for writes in flight of a fenced worker, for at most 1 s. Answers how many sagas were let go.
    */
   fenceExpired(): Promise<number>;

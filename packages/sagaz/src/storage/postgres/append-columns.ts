@@ -1,7 +1,7 @@
 import { must } from "../../core/must.ts";
 import type { AppendBatch, AppendEntry, NewMail, RowChange, StartRow } from "../../ports/storage.ts";
 import { boolArray, int4Array, textArray, timeArray, uuidArray } from "./binary-arrays.ts";
-import { checkSagaId, createdAt } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 /** A saga's row as it will be inserted: its start, and what the batch itself changes in it. */
 export interface NewRow {
@@ -20,6 +20,8 @@ export interface FoldedBatch {
   };
   readonly news: Map<string, NewRow>;
   readonly changes: Map<string, RowChange>;
+  /** Sagas with events in this batch. */
+  readonly wrote: Set<string>;
   /** Sagas whose row stays as it is: only their owner is checked. */
   readonly checks: Set<string>;
   readonly mails: NewMail[];
@@ -32,6 +34,7 @@ export function foldBatch(batch: AppendBatch): FoldedBatch {
     events: { saga: [], seq: [], type: [], step: [], data: [] },
     news: new Map(),
     changes: new Map(),
+    wrote: new Set(),
     checks: new Set(),
     mails: [],
     readMails: { saga: [], mail: [] },
@@ -44,6 +47,7 @@ export function foldBatch(batch: AppendBatch): FoldedBatch {
 function foldEntry(folded: FoldedBatch, entry: AppendEntry): void {
   const { sagaId, events } = entry;
   if (entry.start !== undefined) addNew(folded, entry.start);
+  if (events.length > 0) folded.wrote.add(sagaId);
   for (let index = 0; index < events.length; index += 1) {
     const event = events[index];
     if (event !== undefined) addEvent(folded, { sagaId, seq: entry.firstSeq + index }, event);
@@ -93,11 +97,12 @@ export function toColumns(folded: FoldedBatch): unknown[] {
   return [
     ...eventColumns(folded.events),
     ...newRowColumns([...folded.news.values()]),
-    ...changeColumns(folded.changes),
+    ...changeColumns(folded),
     ...idColumns([...folded.checks]),
     ...readMailColumns(folded.readMails),
     mailColumn(folded.mails),
     closedColumn(folded.changes),
+    missingColumn(folded),
   ];
 }
 
@@ -105,7 +110,9 @@ const nothing = (columns: number): null[] => Array.from({ length: columns }, () 
 
 function idColumns(sagaIds: readonly string[]): unknown[] {
   if (sagaIds.length === 0) return nothing(2);
-  return [uuidArray(sagaIds.map(checkSagaId)), timeArray(sagaIds.map(createdAt))];
+  // The times first: reading them checks the ids.
+  const times = timeArray(sagaIds.map(createdAtOf));
+  return [uuidArray(sagaIds), times];
 }
 
 function eventColumns(events: FoldedBatch["events"]): unknown[] {
@@ -151,8 +158,8 @@ function firstWake({ start, change }: NewRow): number | null {
   return start.owned ? null : (start.wakeAt ?? 0);
 }
 
-function changeColumns(changes: ReadonlyMap<string, RowChange>): unknown[] {
-  if (changes.size === 0) return nothing(12);
+function changeColumns({ changes, wrote }: FoldedBatch): unknown[] {
+  if (changes.size === 0) return nothing(13);
   const rows = [...changes.values()];
   return [
     ...idColumns([...changes.keys()]),
@@ -166,11 +173,12 @@ function changeColumns(changes: ReadonlyMap<string, RowChange>): unknown[] {
     boolArray(rows.map((row) => row.release !== undefined)),
     timeArray(rows.map((row) => row.release?.wakeAt ?? null)),
     int4Array(rows.map((row) => row.release?.mailSeq ?? 0)),
+    boolArray([...changes.keys()].map((sagaId) => wrote.has(sagaId))),
   ];
 }
 
 function readMailColumns({ saga, mail }: FoldedBatch["readMails"]): unknown[] {
-  return saga.length === 0 ? nothing(2) : [uuidArray(saga.map(checkSagaId)), textArray(mail)];
+  return saga.length === 0 ? nothing(2) : [uuidArray(saga), textArray(mail)];
 }
 
 function mailColumn(mails: readonly NewMail[]): string | null {
@@ -179,12 +187,22 @@ function mailColumn(mails: readonly NewMail[]): string | null {
     mails.map(({ mailId, sagaId, kind, body }, n) => ({
       n,
       id: mailId,
-      saga: checkSagaId(sagaId),
-      created: new Date(createdAt(sagaId)),
+      saga: sagaId,
+      created: new Date(createdAtOf(sagaId)),
       kind,
       body,
     })),
   );
+}
+
+/** Sagas that are given up for want of their definition: it may have come just now. */
+function missingColumn({ changes, news }: FoldedBatch): string | null {
+  const given = [...changes, ...[...news].map(([sagaId, { change }]) => [sagaId, change] as const)];
+  const missing = given.filter(
+    ([, row]) => row?.parkedReason === "definition_missing" && row.release?.wakeAt === null,
+  );
+  if (missing.length === 0) return null;
+  return JSON.stringify(missing.map(([saga]) => ({ saga, created: new Date(createdAtOf(saga)) })));
 }
 
 function closedColumn(changes: ReadonlyMap<string, RowChange>): Buffer | null {

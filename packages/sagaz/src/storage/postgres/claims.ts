@@ -3,7 +3,7 @@ import type { ClaimedSaga, StoredEvent } from "../../ports/storage.ts";
 import { timeArray, uuidArray } from "./binary-arrays.ts";
 import type { Statement, TextRow } from "./connection.ts";
 import type { Database } from "./database.ts";
-import { createdAt } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 /** Sagas that a claim may have taken although its commit was not answered, by epoch. */
 export type DoubtfulClaims = Map<number, readonly string[]>;
@@ -42,7 +42,7 @@ async function recoverDoubtful({ database, doubtful, epoch }: Claimant): Promise
   if (sagaIds === undefined) return [];
   const rows = await database.read({
     text: database.sql.ownedSagas,
-    values: [epoch, uuidArray(sagaIds), timeArray(sagaIds.map(createdAt))],
+    values: [epoch, uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))],
   });
   doubtful.delete(epoch);
   return toClaimed(database, rows);

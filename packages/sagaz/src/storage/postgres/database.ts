@@ -9,7 +9,7 @@ import {
   type TextRow,
 } from "./connection.ts";
 import type { PgPool } from "./pool.ts";
-import { createdAt } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { queries } from "./sql.generated.ts";
 
 /** What the storage and its parts agree on. */
@@ -81,7 +81,7 @@ export class Database {
    */
   checkSkew(sagaId: string): void {
     const now = this.#now?.() ?? Date.now() + (this.#offsetMs ?? 0);
-    const skewMs = createdAt(sagaId) - now;
+    const skewMs = createdAtOf(sagaId) - now;
     if (Math.abs(skewMs) <= this.#idSkewMsMax) return;
     throw new SagaError("SAGAZ_CLOCK_SKEW", {
       id: sagaId,

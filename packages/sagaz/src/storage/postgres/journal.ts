@@ -14,7 +14,7 @@ import { commit, rollBack, toTime, type Database } from "./database.ts";
 import { lacksPartition, toSagaError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
 import { startIn, startKeyed } from "./keyed-starts.ts";
-import { checkSagaId, createdAt } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { timeArray, uuidArray } from "./binary-arrays.ts";
 
 /** The journal and the rows that follow it: one statement a batch. */
@@ -47,7 +47,7 @@ export class PostgresJournal implements JournalStore {
     for (const epoch of this.#inDoubt) await this.#awaitWrites(epoch);
     const rows = await this.#database.read({
       text: this.#database.sql.readTails,
-      values: [uuidArray(sagaIds.map(checkSagaId)), timeArray(sagaIds.map(createdAt))],
+      values: [uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))],
     });
     return rows.map((row) => ({
       sagaId: String(row["saga_id"]),
@@ -57,7 +57,7 @@ export class PostgresJournal implements JournalStore {
   }
 
   async startKeyed(epoch: number, starts: readonly StartRow[]): Promise<readonly KeyedOutcome[]> {
-    for (const start of starts) this.#database.checkSkew(checkSagaId(start.sagaId));
+    for (const start of starts) this.#database.checkSkew(start.sagaId);
     const outcomes = await withPartitions(
       () => startKeyed(this.#database, epoch, starts),
       this.#makePartitions,
@@ -67,7 +67,7 @@ export class PostgresJournal implements JournalStore {
   }
 
   async startIn(tx: SqlRunner, start: StartRow): Promise<KeyedOutcome> {
-    this.#database.checkSkew(checkSagaId(start.sagaId));
+    this.#database.checkSkew(start.sagaId);
     return startIn(this.#database, tx, start);
   }
 
@@ -105,7 +105,7 @@ export class PostgresJournal implements JournalStore {
   #prepare(batch: AppendBatch): { statement: Statement; folded: FoldedBatch } {
     const database = this.#database;
     const folded = foldBatch(batch);
-    for (const sagaId of folded.news.keys()) database.checkSkew(checkSagaId(sagaId));
+    for (const sagaId of folded.news.keys()) database.checkSkew(sagaId);
     const [from, to] = rangeOf(folded);
     const values = [
       batch.epoch,
@@ -189,7 +189,7 @@ function rangeOf({ changes, checks }: FoldedBatch): [from: string | null, to: st
   let to = Number.NEGATIVE_INFINITY;
   for (const ids of [changes.keys(), checks.keys()]) {
     for (const sagaId of ids) {
-      const at = createdAt(checkSagaId(sagaId));
+      const at = createdAtOf(sagaId);
       if (at < from) from = at;
       if (at > to) to = at;
     }

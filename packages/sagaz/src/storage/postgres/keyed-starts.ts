@@ -6,7 +6,7 @@ import { textArray } from "./binary-arrays.ts";
 import type { TextRow } from "./connection.ts";
 import { toTime, type Database } from "./database.ts";
 import { sqlStateOf, toSagaError } from "./errors.ts";
-import { createdAt } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 const lockMs = 1_000;
 const lockMsLeast = 50;
@@ -67,17 +67,15 @@ async function tryStart(
 
 function toOutcome({ sagaId }: StartRow, row: TextRow | undefined): KeyedOutcome {
   must(row !== undefined, "a keyed start is answered");
-  const holder = String(row["saga_id"]);
-  // Its own id on the key: it was started by a call whose answer was lost.
-  if (holder === sagaId) return { kind: "started", sagaId };
-  return { kind: "existing", sagaId: holder, sameInput: row["same_input"] === "true" };
+  if (row["is_new"] === "true") return { kind: "started", sagaId };
+  return { kind: "existing", sagaId: String(row["saga_id"]), sameInput: row["same_input"] === "true" };
 }
 
 /** Starts one saga through the caller's transaction: one function call with text parameters, which any driver can send. */
 export async function startIn(database: Database, tx: SqlRunner, start: StartRow): Promise<KeyedOutcome> {
   const text = JSON.stringify({
     saga: start.sagaId,
-    created: toTime(createdAt(start.sagaId)),
+    created: toTime(createdAtOf(start.sagaId)),
     name: start.sagaName,
     version: start.version,
     hash: start.graphHash,

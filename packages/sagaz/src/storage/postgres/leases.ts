@@ -5,7 +5,7 @@ import { connect, type OpenConnection } from "./connection.ts";
 import { rollBack, toTime, type Database } from "./database.ts";
 import { sqlStateOf } from "./errors.ts";
 import type { Hints } from "./hints.ts";
-import { createdAt, checkSagaId } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 const releaseChunk = 1_000;
 const fenceWaitMs = 1_000;
@@ -83,8 +83,8 @@ export class PostgresLeases implements LeaseStore {
       epoch,
       claim.limit,
       JSON.stringify(definitions),
-      sagaId === undefined ? null : checkSagaId(sagaId),
-      sagaId === undefined ? null : toTime(createdAt(sagaId)),
+      sagaId === undefined ? null : sagaId,
+      sagaId === undefined ? null : toTime(createdAtOf(sagaId)),
       database.now(),
     ];
     return claimSafely(

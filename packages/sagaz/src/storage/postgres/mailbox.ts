@@ -3,7 +3,7 @@ import type { Mail, MailboxStore, MailOutcome, NewMail, Refusal } from "../../po
 import { textArray, uuidArray } from "./binary-arrays.ts";
 import { toTime, type Database } from "./database.ts";
 import type { Hints } from "./hints.ts";
-import { checkSagaId, createdAt } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 /** Requests to sagas, from whoever to whoever owns them. */
 export class PostgresMailbox implements MailboxStore {
@@ -17,7 +17,7 @@ export class PostgresMailbox implements MailboxStore {
 
   async send({ mailId, sagaId, kind, body }: NewMail): Promise<void> {
     const database = this.#database;
-    const created = toTime(createdAt(checkSagaId(sagaId)));
+    const created = toTime(createdAtOf(sagaId));
     const [row] = await database.write({
       text: database.sql.sendMail,
       values: [mailId, sagaId, created, kind, body, database.now()],
@@ -47,7 +47,7 @@ export class PostgresMailbox implements MailboxStore {
       values: [
         epoch,
         this.#database.now(),
-        uuidArray(refusals.map(({ sagaId }) => checkSagaId(sagaId))),
+        uuidArray(refusals.map(({ sagaId }) => sagaId)),
         column(({ mailId }) => mailId),
         column(({ code }) => code),
         column(({ details }) => details),
@@ -58,7 +58,7 @@ export class PostgresMailbox implements MailboxStore {
   async outcome(mail: { readonly mailId: string; readonly sagaId: string }): Promise<MailOutcome> {
     const [row] = await this.#database.read({
       text: this.#database.sql.mailOutcome,
-      values: [checkSagaId(mail.sagaId), mail.mailId],
+      values: [mail.sagaId, mail.mailId],
     });
     if (row === undefined) return { kind: "done" };
     const { refused_code: code, refused_details: details } = row;

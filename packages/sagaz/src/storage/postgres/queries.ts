@@ -14,7 +14,7 @@ import { toStoredEvent } from "./claims.ts";
 import type { TextRow } from "./connection.ts";
 import { toTime, type Database } from "./database.ts";
 import type { Hints } from "./hints.ts";
-import { checkSagaId, createdAt, isSagaId } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 const pageMax = 1_000;
 
@@ -29,9 +29,7 @@ export class PostgresQueries implements QueryStore {
   }
 
   async find(sagaId: string): Promise<SagaRow | undefined> {
-    // What is no id of a saga names none.
-    if (!isSagaId(sagaId)) return undefined;
-    const values = [sagaId, toTime(createdAt(sagaId))];
+    const values = [sagaId, toTime(createdAtOf(sagaId))];
     const [row] = await this.#database.read({ text: this.#database.sql.findSaga, values });
     return row === undefined ? undefined : toSagaRow(row);
   }
@@ -40,8 +38,7 @@ export class PostgresQueries implements QueryStore {
     sagaId: string,
     range: { readonly from?: number; readonly limit?: number } = {},
   ): Promise<readonly StoredEvent[]> {
-    if (!isSagaId(sagaId)) return [];
-    const values = [sagaId, toTime(createdAt(sagaId)), range.from ?? 1, range.limit ?? null];
+    const values = [sagaId, toTime(createdAtOf(sagaId)), range.from ?? 1, range.limit ?? null];
     const rows = await this.#database.read({ text: this.#database.sql.readJournal, values });
     return rows.map(toStoredEvent);
   }
@@ -58,12 +55,11 @@ export class PostgresQueries implements QueryStore {
   async ended(
     sagaIds: readonly string[],
   ): Promise<readonly { readonly sagaId: string; readonly status: SagaStatus }[]> {
-    const known = sagaIds.filter(isSagaId);
-    if (known.length === 0) return [];
-    const values = [uuidArray(known), timeArray(known.map(createdAt))];
+    if (sagaIds.length === 0) return [];
+    const values = [uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))];
     const rows = await this.#database.read({ text: this.#database.sql.endedSagas, values });
     // Somebody here waits for sagas that others may be running: they will say when one has ended.
-    if (rows.length < known.length) this.#hints.askForEnds();
+    if (rows.length < sagaIds.length) this.#hints.askForEnds();
     return rows.map((row) => ({ sagaId: String(row["saga_id"]), status: row["status"] as SagaStatus }));
   }
 
@@ -108,7 +104,7 @@ function conditionsOf(filter: SagaFilter): unknown[] {
 }
 
 function cursorOf(after: string | undefined): [string | null, string | null] {
-  return after === undefined ? [null, null] : [checkSagaId(after), toTime(createdAt(after))];
+  return after === undefined ? [null, null] : [after, toTime(createdAtOf(after))];
 }
 
 function toSagaRow(row: TextRow): SagaRow {
@@ -135,7 +131,7 @@ function toSagaRow(row: TextRow): SagaRow {
     owner: number("owner"),
     wakeAt: number("wake_at"),
     adoptions: Number(row["adoptions"]),
-    createdAt: createdAt(sagaId),
+    createdAt: createdAtOf(sagaId),
     updatedAt,
     finishedAt: number("finished_at"),
   };

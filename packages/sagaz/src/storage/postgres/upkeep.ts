@@ -2,7 +2,7 @@ import { must } from "../../core/must.ts";
 import type { ClaimedSaga, ProjectedRow, UpkeepStore } from "../../ports/storage.ts";
 import { claimSafely, type DoubtfulClaims } from "./claims.ts";
 import { toTime, type Database } from "./database.ts";
-import { checkSagaId, createdAt } from "./saga-id.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 const monthsAhead = 3;
 const answeredMailKeptMs = 24 * 3_600_000;
@@ -72,8 +72,8 @@ function monthFrom(now: number, months: number): string {
 function toJson(row: ProjectedRow): object {
   const time = (ms: number | null) => (ms === null ? null : toTime(ms));
   return {
-    saga: checkSagaId(row.sagaId),
-    created: toTime(createdAt(row.sagaId)),
+    saga: row.sagaId,
+    created: toTime(createdAtOf(row.sagaId)),
     name: row.sagaName,
     version: row.version,
     hash: row.graphHash,

@@ -53,7 +53,8 @@ $$;
 -- Writes a batch and answers the time of the write, in milliseconds.
 --   e_ the events; n_ new rows; c_ changed rows; o_ sagas that write events only, to check who owns them;
 --   p_from, p_to the range of created_at in c_ and o_: with it partitions are left out before a plan starts;
---   d_ mail that is answered; p_mails new mail, as JSON; p_closed sagas that are force-closed here.
+--   d_ mail that is answered; p_mails new mail, as JSON; p_closed sagas that are force-closed here;
+--   p_missing sagas that park for want of their definition; p_definitions what the database may not know yet.
 -- Whatever is not in the batch is null: it costs nothing.
 create function {{schema}}.append_batch(
   p_epoch bigint, p_now timestamptz, p_floor timestamptz, p_from timestamptz, p_to timestamptz,
@@ -63,11 +64,12 @@ create function {{schema}}.append_batch(
   n_paused boolean[], n_error text[], n_output text[], n_owned boolean[], n_wake timestamptz[], n_finished boolean[],
   c_saga uuid[], c_created timestamptz[], c_status text[], c_waiting text[], c_parked text[], c_paused boolean[],
   c_error text[], c_output text[], c_finished boolean[], c_release boolean[], c_wake timestamptz[], c_mail_seq integer[],
+  c_wrote boolean[],
   o_saga uuid[], o_created timestamptz[],
   d_saga uuid[], d_mail text[],
-  p_mails json, p_closed uuid[], p_definitions json
+  p_mails json, p_closed uuid[], p_missing json, p_definitions json
 ) returns bigint language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+  set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
@@ -129,11 +131,16 @@ begin
           when e.mail_seq > c.mail_seq and c.status <> 'forced_closed' then v_now
           else c.wake
         end,
-        adoptions = 0, updated_at = v_at,
-        finished_at = case when c.finished then coalesce(e.finished_at, v_at) end
+        adoptions = case when not c.wrote then e.adoptions else 0 end, updated_at = v_at,
+        -- An ended saga that writes on has not ended again.
+        finished_at = case
+          when not c.finished then null
+          when e.status = c.status then coalesce(e.finished_at, v_at)
+          else v_at
+        end
       from unnest(c_saga, c_created, c_status, c_waiting, c_parked, c_paused, c_error, c_output, c_finished, c_release,
-          c_wake, c_mail_seq)
-        c(saga, created, status, waiting, parked, paused, error, output, finished, release, wake, mail_seq)
+          c_wake, c_mail_seq, c_wrote)
+        c(saga, created, status, waiting, parked, paused, error, output, finished, release, wake, mail_seq, wrote)
       where e.saga_id = c.saga and e.created_at = c.created and e.owner = p_epoch
         and e.created_at between p_from and p_to;
     get diagnostics v_rows = row_count;
@@ -160,6 +167,7 @@ begin
   end if;
   if p_closed is not null then perform {{schema}}.refuse_closed(p_closed, v_now); end if;
   if p_definitions is not null then perform {{schema}}.note_definitions(p_definitions, v_now); end if;
+  if p_missing is not null then perform {{schema}}.wake_held(p_missing, v_now); end if;
   return floor(extract(epoch from v_at) * 1000);
 end $$;
 
@@ -174,6 +182,24 @@ begin
     where e.owner is distinct from p_epoch order by s.saga limit 1;
   raise exception 'worker % does not own saga %', p_epoch, v_saga
     using errcode = 'SZ002', detail = json_build_object('epoch', p_epoch, 'sagaId', v_saga);
+end $$;
+
+-- Wakes those of these sagas whose definition a worker holds after all. A registration locks the definition's row, enters
+-- itself, then wakes what is parked; this locks the same row first. So one of the two sees the other.
+create function {{schema}}.wake_held(p_sagas json, p_now timestamptz) returns void language plpgsql as $$
+begin
+  perform 1 from {{schema}}.saga_definitions d
+    where exists (
+      select from json_to_recordset(p_sagas) s(saga uuid, created timestamptz)
+        join {{schema}}.saga_executions e on e.saga_id = s.saga and e.created_at = s.created
+        where e.saga_name = d.saga_name and e.version = d.version)
+    order by d.saga_name, d.version for share of d;
+  update {{schema}}.saga_executions e set wake_at = p_now
+    from json_to_recordset(p_sagas) s(saga uuid, created timestamptz)
+    where e.saga_id = s.saga and e.created_at = s.created and e.owner is null and e.wake_at is null
+      and exists (
+        select from {{schema}}.saga_worker_definitions h join {{schema}}.saga_workers w on w.epoch = h.epoch
+          where h.saga_name = e.saga_name and h.version = e.version and w.fenced_at is null);
 end $$;
 
 -- Definitions that sagas were started of, whether or not a worker holds them: how orphans are found.

@@ -11,7 +11,7 @@ create function {{schema}}.start_keyed(
   n_paused boolean[], n_error text[], n_output text[], n_owned boolean[], n_wake timestamptz[], n_finished boolean[],
   e_type text[], e_data text[], p_definitions json
 ) returns table (n bigint, is_new boolean, held_by uuid, same_input boolean) language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+  set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
@@ -53,7 +53,7 @@ end $$;
 -- Starts one unowned saga in the transaction of whoever calls. Everything comes as one JSON text and goes as one: so
 -- every driver can call it. A key held for longer than a second answers "busy" and leaves the transaction usable.
 create function {{schema}}.start_in(p_start text, p_now timestamptz) returns text language plpgsql
-  set lock_timeout = '1s' set enable_seqscan = off
+  set lock_timeout = '1s' set jit = off set enable_seqscan = off
 as $$
 declare
   s record;

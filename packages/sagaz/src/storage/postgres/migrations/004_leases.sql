@@ -40,7 +40,7 @@ end $$;
 -- One heartbeat: renews the lease and looks around. Everything it looks at is as small as the work at hand.
 create function {{schema}}.beat(p_epoch bigint, p_now timestamptz)
 returns table (now_ms bigint, alive boolean, work boolean, mail boolean, upkeep boolean) language plpgsql
-  set enable_seqscan = off set plan_cache_mode = force_generic_plan
+  set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
@@ -104,7 +104,7 @@ end $$;
 -- how many; when none is left, the worker's row is closed.
 create function {{schema}}.release_owned(p_epoch bigint, p_limit integer, p_now timestamptz) returns integer
 language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+  set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
@@ -130,7 +130,7 @@ end $$;
 create function {{schema}}.own_sagas(p_epoch bigint, p_sagas uuid[], p_created timestamptz[])
 returns table (saga_id uuid, adoptions integer, mail_seq integer, seq integer, at_ms bigint, type text, step text, data text)
 language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
+  set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 begin
   update {{schema}}.saga_executions e set owner = p_epoch, wake_at = null
@@ -148,14 +148,16 @@ create function {{schema}}.claim_due(
   p_epoch bigint, p_limit integer, p_definitions json, p_saga uuid, p_created timestamptz, p_now timestamptz
 ) returns table (saga_id uuid, adoptions integer, mail_seq integer, seq integer, at_ms bigint, type text, step text, data text)
 language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
+  set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
 as $$
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
   v_sagas uuid[];
   v_created timestamptz[];
 begin
-  perform {{schema}}.hold_fence(p_epoch);
+  -- Who is shut out gets nothing.
+  perform 1 from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share;
+  if not found then return; end if;
   if p_saga is null then
     select array_agg(c.saga_id), array_agg(c.created_at) into v_sagas, v_created from (
       select due.* from json_to_recordset(p_definitions) d(name text, version integer), lateral (
