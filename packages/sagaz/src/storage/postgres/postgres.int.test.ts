@@ -5,50 +5,49 @@ import { FakeClock, storageRules, toProvided, toTitle, unmetNeeds, withFaults } 
 import type { OpenStorage, StorageUnderTest } from "../../testing/index.ts";
 import { PostgreSQLStorage } from "./index.ts";
 
-const url = inject("postgresUrl");
-let rooms = 0;
-const { url: databaseUrl } = await createDatabase(url, { name: "rules" });
-
+const { url } = await createDatabase(inject("postgresUrl"), { name: "rules" });
+const tables = [
+  "executions", "events", "workers", "worker_definitions", "definitions", "idempotency_keys", "mailbox",
+]; // prettier-ignore
 const provided = toProvided({ can: { joinTransaction: true, transactionalSteps: true } }, [
   "faults",
   "lostRows",
 ]);
 
-/** Each rule gets a schema of its own: quicker than a database, and as empty. */
+/** All rules run in one schema, one after the other; the rows go in between, which takes a hundredth of making tables. */
 const open: OpenStorage = async () => {
   const clock = new FakeClock();
-  rooms += 1;
-  const schema = `room_${rooms}`;
-  const pools: pg.Pool[] = [];
-  const storages: PostgreSQLStorage[] = [];
+  const opened: { pool: pg.Pool; storage: PostgreSQLStorage }[] = [];
   const another = async () => {
-    const pool = new pg.Pool({ connectionString: databaseUrl, max: 8 });
-    pools.push(pool);
-    const storage = new PostgreSQLStorage({ pool, schema, now: () => clock.now() });
-    storages.push(storage);
+    const pool = new pg.Pool({ connectionString: url, max: 8 });
+    const storage = new PostgreSQLStorage({ pool, now: () => clock.now() });
+    opened.push({ pool, storage });
     await storage.start();
     return storage;
   };
   const { storage, failNext } = withFaults(await another());
-  const query = (text: string, values: unknown[] = []) => pools[0]!.query(text, values);
-  await query(`create table ${schema}.notes (note text)`);
+  const query = (text: string) => opened[0]!.pool.query(text);
+  await query("create table if not exists notes (note text)");
   return {
     storage,
     failNext,
     another,
     now: () => clock.now(),
     setNow: (ms) => clock.setNow(ms),
-    begin: () => beginOn(pools[0]!),
+    begin: () => beginOn(opened[0]!.pool),
     notes: {
-      write: async (tx, text) => void (await tx(`insert into ${schema}.notes values ($1)`, [text])),
-      read: async () =>
-        (await query(`select note from ${schema}.notes`)).rows.map(({ note }) => note as string),
+      write: async (tx, text) => void (await tx("insert into notes values ($1)", [text])),
+      read: async () => (await query("select note from notes")).rows.map(({ note }) => note as string),
     },
-    loseRows: async () => void (await query(`delete from ${schema}.saga_executions`)),
+    loseRows: async () => void (await query("delete from sagaz.saga_executions")),
     close: async () => {
-      for (const one of storages) await one.stop();
-      await query(`drop schema ${schema} cascade`);
-      for (const pool of pools) await pool.end();
+      for (const one of opened) await one.storage.stop();
+      await query(
+        ["notes", ...tables.map((table) => `sagaz.saga_${table}`)]
+          .map((table) => `delete from ${table};`)
+          .join("\n"),
+      );
+      for (const { pool } of opened) await pool.end();
     },
   } satisfies StorageUnderTest;
 };
@@ -68,6 +67,8 @@ async function beginOn(pool: pg.Pool) {
 }
 
 for (const rule of storageRules) {
+  // Rules for adapters that cannot do what this one can say nothing about it.
+  if (rule.needs.some((need) => need.startsWith("no "))) continue;
   const unmet = unmetNeeds(rule, provided);
   test.skipIf(unmet.length > 0)(toTitle(rule, unmet), () => rule.check(open));
 }
