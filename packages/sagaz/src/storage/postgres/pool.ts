@@ -20,7 +20,7 @@ export interface PgConnection {
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "end", listener: () => void): unknown;
   on(event: "notification", listener: (message: PgNotification) => void): unknown;
-  removeListener(event: string, listener: (...args: never[]) => void): unknown;
+  removeListener(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** One statement. Without `name`: named ones are session state, which a transaction-mode pooler does not keep. */
