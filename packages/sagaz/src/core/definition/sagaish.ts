@@ -36,6 +36,3 @@ export type SagaClass<Input = unknown, Output = unknown> = (new () => Definable<
 /** Whatever can be run as a saga: a definition, a `Saga` class or an instance of one, a `ClassicSaga`. */
 export type Sagaish<Input = unknown, Output = unknown> =
   SagaDefinition<Input, Output> | Definable<Input, Output> | SagaClass<Input, Output>;
-
-/** Any saga at all, for lists of them: a saga of any input and output fits. */
-export type AnySaga = Sagaish;
