@@ -25,8 +25,7 @@ export function journalIn(tables: Tables, transactions: Transactions): JournalSt
       return sagaIds.flatMap((sagaId) => tailOf(tables, sagaId) ?? []);
     },
     async startKeyed(epoch, starts) {
-      tables.getWorker(epoch);
-      return startKeyed(tables, transactions, { epoch, starts });
+      return startKeyed(tables, { epoch, starts, isHeld: (start) => transactions.holds(start) });
     },
     async startIn(tx, start) {
       return transactions.get(tx).start(start);
@@ -63,7 +62,7 @@ class BatchCheck {
   readonly #tables: Tables;
   readonly #epoch: number;
   readonly #now: number;
-  readonly #tails = new Map<string, { readonly seq: number; readonly owner: number | null }>();
+  readonly #tails = new Map<string, Pick<Tail, "seq" | "owner">>();
 
   constructor(tables: Tables, epoch: number) {
     this.#tables = tables;
@@ -74,13 +73,19 @@ class BatchCheck {
   entry(entry: AppendEntry): void {
     checkEntry(entry);
     if (entry.start) this.#begin(entry.start, 0);
-    const tail = this.#tails.get(entry.sagaId) ?? tailOf(this.#tables, entry.sagaId);
-    const mayWrite = entry.start ? entry.start.sagaId === entry.sagaId : tail?.owner === this.#epoch;
-    if (!tail || !mayWrite || entry.firstSeq !== tail.seq + 1) throw conflict(entry.sagaId, entry.firstSeq);
+    const tail = this.#getTail(entry);
     const owner = entry.row?.release ? null : tail.owner;
     this.#tails.set(entry.sagaId, { seq: tail.seq + entry.events.length, owner });
     this.at = Math.max(this.at, this.#tables.journals.get(entry.sagaId)?.at(-1)?.at ?? 0);
     for (const spawn of entry.spawns) this.#begin(spawn, 1);
+  }
+
+  /** Where the entry's saga stands in this batch, if this worker may write there. */
+  #getTail({ sagaId, firstSeq, start }: AppendEntry): Pick<Tail, "seq" | "owner"> {
+    const tail = this.#tails.get(sagaId) ?? tailOf(this.#tables, sagaId);
+    const mayWrite = start ? start.sagaId === sagaId : tail?.owner === this.#epoch;
+    if (!tail || !mayWrite || firstSeq !== tail.seq + 1) throw conflict(sagaId, firstSeq);
+    return tail;
   }
 
   #begin(start: StartRow, seq: number): void {

@@ -1,7 +1,8 @@
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { isEnded } from "../../core/saga/status.ts";
 import type { QueryStore, SagaCount, SagaFilter, SagaPage, SagaRow } from "../../ports/storage.ts";
-import type { SagaRecord, Tables } from "./tables.ts";
+import type { SagaRecord } from "./records.ts";
+import type { Tables } from "./tables.ts";
 
 /** Sagas on a page of a list. */
 const pageSizeMax = 1_000;

@@ -3,23 +3,27 @@ import type { KeyedOutcome, StartRow } from "../../ports/storage.ts";
 import { checkStart } from "./checks.ts";
 import { insertStart } from "./rows.ts";
 import type { Tables } from "./tables.ts";
-import type { Transactions } from "./transactions.ts";
+
+/** Starts with idempotency keys, the worker that they are for, and what tells whether another holds a key just now. */
+export interface KeyedStarts {
+  readonly epoch: number;
+  readonly starts: readonly StartRow[];
+  readonly isHeld: (start: StartRow) => boolean;
+}
 
 /** Starts sagas with idempotency keys, in their order; all are checked before the first is written. */
-export function startKeyed(
-  tables: Tables,
-  transactions: Transactions,
-  { epoch, starts }: { readonly epoch: number; readonly starts: readonly StartRow[] },
-): readonly KeyedOutcome[] {
+export function startKeyed(tables: Tables, { epoch, starts, isHeld }: KeyedStarts): readonly KeyedOutcome[] {
+  tables.getWorker(epoch);
   const now = tables.now();
   for (const start of starts) checkStart(start, now);
   const fresh = starts.filter((start) => !findByKey(tables, start));
-  for (const { sagaId } of fresh)
+  for (const { sagaId } of fresh) {
     if (tables.journals.has(sagaId)) throw new SagaError("SAGAZ_CONFLICT", { sagaId, seq: 1 });
+  }
   return starts.map((start): KeyedOutcome => {
     const existing = findByKey(tables, start);
     if (existing) return existing;
-    if (transactions.holds(start)) return { kind: "busy" };
+    if (isHeld(start)) return { kind: "busy" };
     return commitStart(tables, start, { epoch, at: now });
   });
 }

@@ -1,54 +1,10 @@
 import { SagaError } from "../../core/errors.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
-import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { Mail, SagaRow, StoredEvent } from "../../ports/storage.ts";
+import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
 import { Hints } from "./hints.ts";
+import type { DefinitionRecord, MailRecord, Mailbox, SagaRecord, WorkerRecord } from "./records.ts";
 import { WakeQueue } from "./wake-queue.ts";
-
-/** A saga's row, its definition, and its place among those that wait to be claimed. */
-export type SagaRecord = { -readonly [Column in keyof SagaRow]: SagaRow[Column] } & {
-  readonly sagaId: string;
-  place: number;
-  readonly definition: DefinitionRecord;
-};
-
-/** Mail of one saga in order of sending. It outlives the row, which can be rebuilt. */
-export interface Mailbox {
-  lastSeq: number;
-  /** How many are neither read nor refused. */
-  unread: number;
-  readonly mails: Map<string, MailRecord>;
-}
-
-/** A request, and why it was refused if it was. */
-export interface MailRecord {
-  readonly mail: Mail;
-  refusal: { readonly at: number; readonly code: string; readonly details: string } | undefined;
-}
-
-/** A worker that is neither fenced nor retired. */
-export interface WorkerRecord {
-  readonly epoch: number;
-  readonly leaseMs: number;
-  readonly definitions: readonly DefinitionRecord[];
-  heartbeatAt: number;
-  readonly owned: Set<SagaRecord>;
-  /** Ids of owned sagas with unread mail. */
-  readonly mailed: Set<string>;
-}
-
-/** A version of a definition that was registered, or of which a saga was started. */
-export interface DefinitionRecord {
-  /** Undefined until a worker registers it. */
-  graphHash: string | undefined;
-  readonly holders: Set<number>;
-  /** Without holders: since when. */
-  missingSince: number;
-  readonly queue: WakeQueue<SagaRecord>;
-  /** Parked because nobody held it. */
-  readonly parked: Set<SagaRecord>;
-}
 
 /** The data, and the indexes that keep every question as cheap as its answer. */
 export class Tables {
@@ -167,20 +123,26 @@ export class Tables {
 
   /** Gives a saga to a worker, or to whoever claims it from `wakeAt` on (null: nobody, before mail arrives). */
   setOwner(saga: SagaRecord, to: { readonly owner: number | null; readonly wakeAt: number | null }): void {
-    if (saga.owner !== null) {
-      const before = this.workers.get(saga.owner);
-      before?.owned.delete(saga);
-      before?.mailed.delete(saga.sagaId);
-    }
+    const before = this.#ownerOf(saga);
+    before?.owned.delete(saga);
+    before?.mailed.delete(saga.sagaId);
     saga.owner = to.owner;
     saga.wakeAt = to.owner === null ? to.wakeAt : null;
+    this.#queue(saga);
+    const after = this.#ownerOf(saga);
+    after?.owned.add(saga);
+    if (this.mailboxes.get(saga.sagaId)?.unread) after?.mailed.add(saga.sagaId);
+  }
+
+  #queue(saga: SagaRecord): void {
     const { queue } = saga.definition;
     if (saga.wakeAt === null) queue.remove(saga);
     else queue.put(saga);
     if (saga.wakeAt !== null && saga.wakeAt <= this.now()) this.hints.emit("work");
-    const after = to.owner === null ? undefined : this.workers.get(to.owner);
-    after?.owned.add(saga);
-    if (after && this.mailboxes.get(saga.sagaId)?.unread) after.mailed.add(saga.sagaId);
+  }
+
+  #ownerOf({ owner }: SagaRecord): WorkerRecord | undefined {
+    return owner === null ? undefined : this.workers.get(owner);
   }
 
   /** Forgets all rows, and with them who owns what and what waits to be claimed; journals and mail stay. */
@@ -198,9 +160,4 @@ export class Tables {
   seqOf(sagaId: string): number {
     return this.journals.get(sagaId)?.length ?? 0;
   }
-}
-
-/** Tells whether a saga in this status reads mail: all do, but those that were closed by force. */
-export function readsMail(status: SagaStatus): boolean {
-  return status !== "forced_closed";
 }

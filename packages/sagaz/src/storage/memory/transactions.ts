@@ -29,9 +29,8 @@ export class Transactions {
   }
 
   begin(): InMemoryTransaction {
-    const tx: SqlRunner = async () => {
-      throw new SagaError("SAGAZ_CANNOT", { storage: "memory", what: "run SQL" });
-    };
+    // A function of its own for each transaction: it is what a start is recognised by.
+    const tx: SqlRunner = refuse.bind(undefined);
     const open = new OpenTransaction(this.#tables, this);
     this.#open.set(tx, open);
     return {
@@ -60,6 +59,10 @@ export class Transactions {
   holds(start: StartRow): boolean {
     return [...this.#open.values()].some((open) => open.find(start) !== undefined);
   }
+}
+
+async function refuse(sql: string): Promise<never> {
+  throw new SagaError("SAGAZ_CANNOT", { storage: "memory", what: `run SQL (${sql})` });
 }
 
 class OpenTransaction {

@@ -1,4 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
+import type { NewMail } from "../../ports/storage.ts";
 import {
   append,
   begin,
@@ -122,6 +123,10 @@ export const mailboxRules: readonly StorageRule[] = [
     await t.storage.mailbox.refuse(epoch, [{ ...mail, code: "SAGAZ_PIVOT_PASSED", details: "{}" }]);
     await append({ storage: t.storage, epoch }, toEntry(sagaId, 2, { row: released(null, { mailSeq: 1 }) }));
     deepEqual(await claimIds(t.storage, epoch), []);
+    await t.storage.mailbox.send(mail);
+    deepEqual(await claimIds(t.storage, epoch), [], "sent again");
+    await t.storage.mailbox.send(toMail(sagaId));
+    deepEqual(await claimIds(t.storage, epoch), [sagaId]);
   }),
 
   rule("mailbox: mail survives its saga's owner", async (t) => {
@@ -152,11 +157,13 @@ export const mailboxRules: readonly StorageRule[] = [
       { storage: t.storage, epoch },
       toEntry(closed, 2, { row: released(null, { status: "forced_closed", finished: true }) }),
     );
-    await t.storage.mailbox.send(after);
-    for (const mail of [before, after]) {
+    const answer = async (mail: NewMail) => {
       const outcome = await t.storage.mailbox.outcome(mail);
-      deepEqual([outcome.kind, outcome.kind === "refused" && outcome.code], ["refused", "SAGAZ_SAGA_ENDED"]);
-    }
+      return outcome.kind === "refused" ? outcome.code : outcome.kind;
+    };
+    equal(await answer(before), "SAGAZ_SAGA_ENDED");
+    await t.storage.mailbox.send(after);
+    deepEqual([await answer(before), await answer(after)], ["SAGAZ_SAGA_ENDED", "SAGAZ_SAGA_ENDED"]);
     deepEqual(await claimIds(t.storage, epoch), []);
   }),
 

@@ -24,7 +24,7 @@ const AWKWARD = [
   '"\\u0000 in the middle\\u0000"',
   '"\\ud800 alone"',
   '"😀 Grüße, 東京 \u2028 \u2029 \u200f"',
-  `"${"\\\\"}'; drop table x; -- \\" $1 $$ {},NULL"`,
+  `"\\\\'; drop table x; -- \\" $1 $$ {},NULL"`,
   '{"__proto__":{"x":1},"toString":null}',
   "null",
   '""',

@@ -58,30 +58,23 @@ export const queryRules: readonly StorageRule[] = [
     };
     const row = await rowOf(t.storage, start.sagaId);
     deepEqual({ ...row, attributes: { ...row.attributes } }, fresh);
+    equal(await t.storage.queries.find(newId(t)), undefined);
+  }),
+
+  rule("find: shows how a saga ended", async (t) => {
+    const epoch = await register(t.storage);
+    const sagaId = await begin(t, epoch);
+    const before = await rowOf(t.storage, sagaId);
     advance(t, 10);
-    const done = released(null, {
+    const row = released(null, {
       status: "completed",
       output: '{"ok":true}',
       finished: true,
       waitingFor: null,
     });
-    const { at: ended } = await append(
-      { storage: t.storage, epoch },
-      toEntry(start.sagaId, 2, { row: done }),
-    );
-    const last = await rowOf(t.storage, start.sagaId);
-    deepEqual(
-      { ...last, attributes: { ...last.attributes } },
-      {
-        ...fresh,
-        status: "completed",
-        output: '{"ok":true}',
-        owner: null,
-        updatedAt: ended,
-        finishedAt: ended,
-      },
-    );
-    equal(await t.storage.queries.find(newId(t)), undefined);
+    const { at } = await append({ storage: t.storage, epoch }, toEntry(sagaId, 2, { row }));
+    const ended = { status: "completed", output: '{"ok":true}', owner: null, updatedAt: at, finishedAt: at };
+    deepEqual(await rowOf(t.storage, sagaId), { ...before, ...ended });
   }),
 
   rule("journal reads: from a seq on, at most so many", async (t) => {

@@ -54,6 +54,9 @@ export const upkeepRules: readonly StorageRule[] = [
   rule("orphans: a definition that a live worker holds has none", async (t) => {
     const [epoch, holder] = [await register(t.storage, { definitions: [] }), await register(t.storage)];
     await beginUnowned(t, epoch);
+    const orphan = await beginUnowned(t, epoch, { sagaName: "refund" });
+    await pass(t, MISSING_MS, [epoch, holder]);
+    deepEqual(await orphans(t, epoch), [orphan]);
     for (let n = 0; n < 3; n++) {
       await pass(t, MISSING_MS, [epoch, holder]);
       deepEqual(await orphans(t, epoch), []);
@@ -82,7 +85,9 @@ export const upkeepRules: readonly StorageRule[] = [
     await begin(t, epoch);
     await begin(t, epoch, { row: released(null) });
     await begin(t, epoch, { row: released(t.now() + DAY_MS) });
+    const due = await beginUnowned(t, epoch);
     await pass(t, MISSING_MS, [epoch]);
+    deepEqual(await orphans(t, epoch), [due]);
     deepEqual(await orphans(t, epoch), []);
   }),
 

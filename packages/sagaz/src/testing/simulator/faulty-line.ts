@@ -1,0 +1,158 @@
+import { SagaError } from "../../core/errors.ts";
+import type { Hint, SagaStorage } from "../../ports/storage.ts";
+import type { FakeClock } from "../fake-clock.ts";
+import type { SeededChance } from "../seeded-chance.ts";
+import type { Faults } from "./faults.ts";
+import type { History } from "./history.ts";
+
+/** Where answers reach a process: at once, when it runs again, or never. */
+export interface Receiver {
+  readonly name: string;
+  /** Calls now if the process runs, later if it is halted, never if it is dead. */
+  deliver(call: () => void): void;
+  /** Hints are not kept for a process that does not listen. */
+  readonly isRunning: boolean;
+  readonly isDead: boolean;
+}
+
+/** What a line is made of. */
+export interface LineParts {
+  readonly storage: SagaStorage;
+  readonly clock: FakeClock;
+  readonly chance: SeededChance;
+  readonly receiver: Receiver;
+  readonly history: History;
+  /** Looked at for each call, so that faults can begin and end. */
+  readonly faults: () => Faults;
+  /** True while nobody reaches the storage. */
+  readonly isDown: () => boolean;
+}
+
+type Call<Answer> = () => Promise<Answer>;
+
+/** How a call goes: time on the way there and back, and what becomes of it. */
+interface Fate {
+  readonly sendMs: number;
+  readonly answerMs: number;
+  readonly end: "answered" | "refused" | "lost";
+}
+
+/**
+ * The line from one process to the storage: it is slow, breaks before or after the write, and delivers to nobody when
+ * the process has died. What was on its way then may still arrive: a write of a dead process, for its fence to refuse.
+ */
+export class FaultyLine {
+  readonly storage: SagaStorage;
+  readonly #parts: LineParts;
+
+  constructor(parts: LineParts) {
+    this.#parts = parts;
+    this.storage = this.#wrap(parts.storage);
+  }
+
+  #wrap({ journal, leases, mailbox, queries, upkeep, ...storage }: SagaStorage): SagaStorage {
+    const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
+    const reads = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: false });
+    return {
+      name: storage.name,
+      can: storage.can,
+      start: () => reads("start", () => storage.start()),
+      stop: () => storage.stop(),
+      listen: (listener) => storage.listen((hint) => this.#hint(listener, hint)),
+      journal: {
+        append: (batch) => writes("append", () => journal.append(batch)),
+        tails: (ids) => reads("tails", () => journal.tails(ids)),
+        startKeyed: (epoch, starts) => writes("startKeyed", () => journal.startKeyed(epoch, starts)),
+        startIn: (tx, start) => journal.startIn(tx, start),
+        transaction: (work) => journal.transaction(work),
+      },
+      leases: {
+        register: (worker) => writes("register", () => leases.register(worker)),
+        beat: (epoch) => writes("beat", () => leases.beat(epoch)),
+        fenceExpired: () => writes("fenceExpired", () => leases.fenceExpired()),
+        claim: (claim) => writes("claim", () => leases.claim(claim)),
+        retire: (epoch) => writes("retire", () => leases.retire(epoch)),
+      },
+      mailbox: {
+        send: (mail) => {
+          const twice = this.#parts.chance.happens(this.#parts.faults().repeatMail);
+          if (twice) this.#parts.history.saw("duplicate mails");
+          return writes("send", async () => {
+            await mailbox.send(mail);
+            if (twice) await mailbox.send(mail);
+          });
+        },
+        fetch: (epoch, limit) => reads("fetch", () => mailbox.fetch(epoch, limit)),
+        refuse: (epoch, refusals) => writes("refuse", () => mailbox.refuse(epoch, refusals)),
+        outcome: (mail) => reads("outcome", () => mailbox.outcome(mail)),
+      },
+      queries: {
+        find: (id) => reads("find", () => queries.find(id)),
+        journal: (id, range) => reads("journal", () => queries.journal(id, range)),
+        list: (filter) => reads("list", () => queries.list(filter)),
+        ended: (ids) => reads("ended", () => queries.ended(ids)),
+        counts: (sinceMs) => reads("counts", () => queries.counts(sinceMs)),
+        journalled: (range) => reads("journalled", () => queries.journalled(range)),
+      },
+      upkeep: {
+        maintain: () => writes("maintain", () => upkeep.maintain()),
+        claimOrphans: (claim) => writes("claimOrphans", () => upkeep.claimOrphans(claim)),
+        writeProjections: (rows) => writes("writeProjections", () => upkeep.writeProjections(rows)),
+      },
+    };
+  }
+
+  #hint(listener: (hint: Hint) => void, hint: Hint): void {
+    if (this.#parts.receiver.isRunning) listener(hint);
+  }
+
+  #through<Answer>(call: Call<Answer>, { what, writes }: { what: string; writes: boolean }): Promise<Answer> {
+    const { receiver, clock } = this.#parts;
+    const fate = this.#drawFate();
+    return new Promise<Answer>((resolve, reject) => {
+      const unavailable = () => {
+        this.#note("unavailable", what);
+        receiver.deliver(() => reject(new SagaError("SAGAZ_STORAGE_UNAVAILABLE", { message: "simulated" })));
+      };
+      const lost = () => {
+        if (!writes) return unavailable();
+        this.#note("lost acks", what);
+        receiver.deliver(() => reject(new SagaError("SAGAZ_COMMIT_IN_DOUBT", { message: "simulated" })));
+      };
+      const arrive = () => {
+        if (receiver.isDead && this.#parts.chance.happens(0.5)) return;
+        if (fate.end === "refused" || this.#parts.isDown()) return unavailable();
+        const answer = call();
+        const back = () =>
+          fate.end === "lost" || this.#parts.isDown()
+            ? answer.then(lost, lost)
+            : answer.then(
+                (value) => receiver.deliver(() => resolve(value)),
+                (error: unknown) => receiver.deliver(() => reject(error as Error)),
+              );
+        later(clock, fate.answerMs, () => void back());
+      };
+      later(clock, fate.sendMs, arrive);
+    });
+  }
+
+  #drawFate(): Fate {
+    const { chance, faults } = this.#parts;
+    const { refuseWrite, loseAnswer, slowStorage, slowMs } = faults();
+    const slow = () => (chance.happens(slowStorage) ? 1 + chance.below(slowMs) : 0);
+    const [sendMs, answerMs] = [slow(), slow()];
+    if (chance.happens(refuseWrite)) return { sendMs, answerMs, end: "refused" };
+    return { sendMs, answerMs, end: chance.happens(loseAnswer) ? "lost" : "answered" };
+  }
+
+  #note(sight: "unavailable" | "lost acks", what: string): void {
+    const { history, receiver } = this.#parts;
+    history.saw(sight);
+    history.note(`${receiver.name}: ${what}: ${sight}`);
+  }
+}
+
+function later(clock: FakeClock, delayMs: number, call: () => void): void {
+  if (delayMs === 0) call();
+  else clock.setTimer(delayMs, call);
+}
