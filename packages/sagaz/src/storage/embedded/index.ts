@@ -3,3 +3,7 @@ export {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
 } from "./embedded-postgres.ts";
+export {
+  EmbeddedPostgreSQLStorage,
+  type EmbeddedPostgreSQLStorageOptions,
+} from "./embedded-postgresql-storage.ts";

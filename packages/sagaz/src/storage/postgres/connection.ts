@@ -1,4 +1,3 @@
-import { SagaError } from "../../core/errors.ts";
 import { breaksConnection, toSagaError, type Circumstances } from "./errors.ts";
 import type { PgConnection, PgPool, PgResult } from "./pool.ts";
 
@@ -40,6 +39,8 @@ export async function connect(pool: PgPool, limits: ConnectionLimits): Promise<O
 export class OpenConnection {
   #isBroken = false;
   #isReleased = false;
+  #isHeld = false;
+  #waiting = 0;
   readonly client: PgConnection;
   readonly #limits: ConnectionLimits;
   readonly #onError = () => {
@@ -65,19 +66,32 @@ export class OpenConnection {
   /** As {@link run}, with the whole answer. */
   async send({ text, values }: Statement, circumstances: Circumstances): Promise<PgResult> {
     if (!this.isUsable) throw toSagaError(new Error("the connection is closed"), { commits: false });
+    this.#stayAwake();
     try {
       const query = this.client.query({ text, values: [...(values ?? [])], types: rawText });
       return await within(query, this.#limits.writeTimeoutMs, "no answer");
     } catch (error) {
       if (breaksConnection(error)) this.destroy();
       throw toSagaError(error, circumstances);
+    } finally {
+      this.#mayRest();
     }
+  }
+
+  /**
+   * Keeps it for long. While it waits for nothing it does not keep the process alive: whether there is something left
+   * to do is for the runtime's clock to say.
+   */
+  hold(): void {
+    this.#isHeld = true;
+    this.client.unref?.();
   }
 
   /** Gives it back to the pool, which closes it if it is broken. Safe twice. */
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
+    if (this.#isHeld) this.client.ref?.();
     // A closed connection may still report its end: the listener stays with it.
     if (!this.#isBroken) this.client.removeListener("error", this.#onError);
     this.client.release(this.#isBroken);
@@ -90,6 +104,16 @@ export class OpenConnection {
     connection?.stream?.destroy?.();
     this.release();
   }
+
+  #stayAwake(): void {
+    this.#waiting += 1;
+    if (this.#isHeld && this.#waiting === 1) this.client.ref?.();
+  }
+
+  #mayRest(): void {
+    this.#waiting -= 1;
+    if (this.#isHeld && this.#waiting === 0 && !this.#isReleased) this.client.unref?.();
+  }
 }
 
 /** A connection of its own for one kind of work: checked out once, opened anew by the next call after it was lost. */
@@ -97,56 +121,42 @@ export class Lane {
   #current: OpenConnection | undefined;
   #opening: Promise<OpenConnection> | undefined;
   #failures = 0;
-  #isClosed = false;
-  readonly #pool: PgPool;
-  readonly #limits: ConnectionLimits;
+  readonly #open: () => Promise<OpenConnection>;
 
-  constructor(pool: PgPool, limits: ConnectionLimits) {
-    this.#pool = pool;
-    this.#limits = limits;
+  /** `open` may refuse: before the storage was started, and after it was stopped. */
+  constructor(open: () => Promise<OpenConnection>) {
+    this.#open = open;
   }
 
   /** Runs one statement in a transaction of its own. */
   async run(statement: Statement, circumstances: Circumstances): Promise<readonly TextRow[]> {
-    const connection = await this.#open();
+    const connection = await this.#usable();
     return connection.run(statement, circumstances);
   }
 
-  /** Gives the connection back. A later call opens another. */
+  /** Gives the connection back. */
   close(): void {
-    this.#isClosed = true;
     this.#current?.release();
     this.#current = undefined;
   }
 
-  /** Allows calls again after {@link close}. */
-  reopen(): void {
-    this.#isClosed = false;
-  }
-
-  async #open(): Promise<OpenConnection> {
-    if (this.#isClosed) throw new SagaError("SAGAZ_STOPPED", { what: "storage" });
+  async #usable(): Promise<OpenConnection> {
     if (this.#current?.isUsable === true) return this.#current;
-    this.#current?.release();
-    this.#current = undefined;
-    this.#opening ??= this.#connect().finally(() => {
+    this.close();
+    this.#opening ??= this.#reopen().finally(() => {
       this.#opening = undefined;
     });
     return this.#opening;
   }
 
-  async #connect(): Promise<OpenConnection> {
+  async #reopen(): Promise<OpenConnection> {
     // Whoever calls in a loop while the server is away waits a little longer each time.
     if (this.#failures > 0) await pause(Math.min(10 * 2 ** this.#failures, 1_000));
     try {
-      const connection = await connect(this.#pool, this.#limits);
+      this.#current = await this.#open();
+      this.#current.hold();
       this.#failures = 0;
-      if (this.#isClosed) {
-        connection.release();
-        throw new SagaError("SAGAZ_STOPPED", { what: "storage" });
-      }
-      this.#current = connection;
-      return connection;
+      return this.#current;
     } catch (error) {
       this.#failures += 1;
       throw error;

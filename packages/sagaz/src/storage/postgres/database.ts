@@ -38,6 +38,7 @@ export class Database {
   #offsetMs: number | undefined;
   /** The latest time that was written or read here. */
   #floorMs = 0;
+  #state: "new" | "started" | "stopped" = "new";
   readonly #knownDefinitions = new Set<string>();
   readonly #idSkewMsMax: number;
   readonly #now: (() => number) | undefined;
@@ -49,9 +50,10 @@ export class Database {
     this.#idSkewMsMax = options.idSkewMsMax;
     this.#now = options.now;
     this.sql = render(options.schema);
-    this.writer = new Lane(this.pool, this.limits);
-    this.heart = new Lane(this.pool, this.limits);
-    this.starts = new Lane(this.pool, this.limits);
+    const open = () => this.open();
+    this.writer = new Lane(open);
+    this.heart = new Lane(open);
+    this.starts = new Lane(open);
   }
 
   /** The parameter `:now`: null lets the database take its own clock. */
@@ -115,9 +117,26 @@ export class Database {
     return this.#once(statement, true);
   }
 
+  /**
+   * Opens a connection from the pool.
+   *
+   * @throws SagaError `SAGAZ_NOT_STARTED`, `SAGAZ_STOPPED`, `SAGAZ_STORAGE_UNAVAILABLE`.
+   */
+  async open(): Promise<OpenConnection> {
+    this.#mustBeOpen();
+    const connection = await connect(this.pool, this.limits);
+    try {
+      this.#mustBeOpen();
+    } catch (error) {
+      connection.release();
+      throw error;
+    }
+    return connection;
+  }
+
   /** Lends a connection for a transaction that the borrower commits. */
   async borrow<T>(use: (connection: OpenConnection) => Promise<T>): Promise<T> {
-    const connection = await connect(this.pool, this.limits);
+    const connection = await this.open();
     try {
       return await use(connection);
     } finally {
@@ -141,14 +160,20 @@ export class Database {
     });
   }
 
-  /** Gives back the connections that were held. */
+  /** Allows work: from the storage's start on. */
+  allow(): void {
+    this.#state = "started";
+  }
+
+  /** Gives back the connections that were held, and refuses work until {@link allow}. */
   close(): void {
+    this.#state = "stopped";
     for (const lane of [this.writer, this.heart, this.starts]) lane.close();
   }
 
-  /** Allows work again after {@link close}. */
-  reopen(): void {
-    for (const lane of [this.writer, this.heart, this.starts]) lane.reopen();
+  #mustBeOpen(): void {
+    if (this.#state === "new") throw new SagaError("SAGAZ_NOT_STARTED", { what: "storage" });
+    if (this.#state === "stopped") throw new SagaError("SAGAZ_STOPPED", { what: "storage" });
   }
 
   #once(statement: Statement, commits: boolean): Promise<readonly TextRow[]> {

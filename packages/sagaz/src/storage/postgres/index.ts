@@ -115,7 +115,7 @@ export class PostgreSQLStorage implements SagaStorage {
   async #start(): Promise<void> {
     // An idle connection that breaks must not end the process; the next call finds out by itself.
     this.#database.pool.on("error", ignore);
-    this.#database.reopen();
+    this.#database.allow();
     await (this.#migrates ? migrate(this.#database) : checkMigrated(this.#database));
     await this.upkeep.makePartitions();
     this.#hints.open();

@@ -1,7 +1,7 @@
 import { must } from "../../core/must.ts";
 import type { Beat, Claim, ClaimedSaga, LeaseStore, NewWorker } from "../../ports/storage.ts";
 import { claimSafely, type DoubtfulClaims } from "./claims.ts";
-import { connect, type OpenConnection } from "./connection.ts";
+import type { OpenConnection } from "./connection.ts";
 import { rollBack, toTime, type Database } from "./database.ts";
 import { sqlStateOf } from "./errors.ts";
 import type { Hints } from "./hints.ts";
@@ -128,13 +128,18 @@ export class PostgresLeases implements LeaseStore {
   #endBlockersOf(pid: number): { cancel(): void } {
     let isOver = false;
     const timer = setTimeout(() => {
-      const { pool, limits, sql } = this.#database;
+      const { sql } = this.#database;
       const end = async (connection: OpenConnection) => {
-        if (!isOver) await connection.run({ text: sql.terminateBlockers, values: [pid] }, { commits: true });
-        connection.release();
+        try {
+          if (!isOver)
+            await connection.run({ text: sql.terminateBlockers, values: [pid] }, { commits: true });
+        } finally {
+          connection.release();
+        }
       };
       // Not permitted, or no connection left: then the worker stays as it is until the next sweep.
-      connect(pool, limits)
+      this.#database
+        .open()
         .then(end)
         .catch(() => {});
     }, fenceWaitMs);

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { connect, type OpenConnection } from "./connection.ts";
+import type { OpenConnection } from "./connection.ts";
 import type { Database } from "./database.ts";
 import type { PgNotification } from "./pool.ts";
 
@@ -76,7 +76,7 @@ export class Listener {
   }
 
   async #listen(): Promise<void> {
-    const connection = await connect(this.#database.pool, this.#database.limits);
+    const connection = await this.#database.open();
     const { client } = connection;
     client.on("notification", (message) => this.#hear(message));
     try {
@@ -94,6 +94,7 @@ export class Listener {
       connection.destroy();
       throw error;
     }
+    connection.hold();
     this.#connection = connection;
     this.#failures = 0;
     client.on("end", () => this.#onLost(connection));

@@ -17,6 +17,9 @@ export interface PgConnection {
   query(query: PgQuery): Promise<PgResult>;
   /** Gives it back; with an error or true it is closed instead. */
   release(destroy?: Error | boolean): void;
+  /** Whether its socket keeps the process alive; drivers that cannot say leave these out. */
+  ref?(): void;
+  unref?(): void;
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "end", listener: () => void): unknown;
   on(event: "notification", listener: (message: PgNotification) => void): unknown;

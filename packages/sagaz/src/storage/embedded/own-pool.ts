@@ -1,0 +1,74 @@
+import { SagaError } from "../../core/errors.ts";
+import type { PgConnection, PgPool } from "../postgres/index.ts";
+
+/** A pool that can be ended, as `pg` makes it. */
+interface EndablePool extends PgPool {
+  end(): Promise<void>;
+}
+
+/**
+ * A pool of our own, for those who have a URL and no pool: opened when it is first needed, and again after it was
+ * ended. The driver is loaded then and not before.
+ */
+export class OwnPool implements PgPool {
+  readonly options: { readonly max: number };
+  #opened: Promise<EndablePool> | undefined;
+  readonly #findUrl: () => Promise<string>;
+  readonly #listeners = new Set<(error: Error) => void>();
+
+  /** `findUrl` is asked each time that the pool is opened. */
+  constructor(findUrl: () => Promise<string>, max = 10) {
+    this.#findUrl = findUrl;
+    this.options = { max };
+  }
+
+  async connect(): Promise<PgConnection> {
+    this.#opened ??= this.#open();
+    try {
+      return await (await this.#opened).connect();
+    } catch (error) {
+      // What could not be opened is tried anew; an open pool stays.
+      await this.#opened?.catch(() => (this.#opened = undefined));
+      throw error;
+    }
+  }
+
+  on(_event: "error", listener: (error: Error) => void): this {
+    this.#listeners.add(listener);
+    return this;
+  }
+
+  removeListener(_event: "error", listener: (error: Error) => void): this {
+    this.#listeners.delete(listener);
+    return this;
+  }
+
+  /** Closes its connections. Safe twice, and when it was never opened. */
+  async end(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    await opened?.then(
+      (pool) => pool.end(),
+      () => {},
+    );
+  }
+
+  async #open(): Promise<EndablePool> {
+    const { default: pg } = await loadDriver();
+    const connectionString = await this.#findUrl();
+    // A script that has nothing left to do may end although connections are open.
+    const pool = new pg.Pool({ connectionString, max: this.options.max, allowExitOnIdle: true });
+    pool.on("error", (error) => {
+      for (const listener of this.#listeners) listener(error);
+    });
+    return pool;
+  }
+}
+
+async function loadDriver(): Promise<typeof import("pg")> {
+  try {
+    return await import("pg");
+  } catch (cause) {
+    throw new SagaError("SAGAZ_DRIVER_MISSING", { driver: "pg", what: "PostgreSQL" }, { cause });
+  }
+}
