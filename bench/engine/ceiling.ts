@@ -51,7 +51,9 @@ async function journalOfOneSaga(client: pg.Client, { host }: Candidate, url: str
   await host.call("open", { url, inFlight: 1 });
   await host.call("drive", { inFlight: 1, forMs: 0, fails: false });
   await host.call("close");
-  const { rows } = await client.query<EventRow>("SELECT type, step, data FROM sagaz.saga_events ORDER BY seq");
+  const { rows } = await client.query<EventRow>(
+    "SELECT type, step, data FROM sagaz.saga_events ORDER BY seq",
+  );
   return rows;
 }
 

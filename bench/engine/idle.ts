@@ -2,6 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Bench, Candidate } from "./bench.ts";
 import { openCountedWay } from "./wire-count.ts";
 
+const settleMs = 2000;
+
 /** How many queries a worker without work sends, counted on the wire between it and the server. */
 export async function measureIdle(bench: Bench, candidate: Candidate): Promise<void> {
   const { server, plan, samples } = bench;
@@ -12,6 +14,8 @@ export async function measureIdle(bench: Bench, candidate: Candidate): Promise<v
   const way = await openCountedWay(database.url);
   try {
     await host.call("open", { url: way.url, inFlight: 1 });
+    // What a worker does once, when it has come up, is not idling.
+    await delay(settleMs);
     for (let round = 0; round < plan.idleRounds; round += 1) {
       const from = { queries: way.queries(), at: performance.now() };
       // Letting time pass is the measure itself.

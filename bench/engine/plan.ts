@@ -5,7 +5,10 @@ export interface Plan {
   readonly rounds: number;
   /** Callers start sagas for this long in a timed part, in milliseconds. */
   readonly partMs: number;
+  /** Each session begins with sagas for this long, so that connections and caches are warm. */
   readonly warmMs: number;
+  /** Each system's process runs for this long before the first round, so that its code is compiled. */
+  readonly compileMs: number;
   /** One batch size of the ceiling takes this long. */
   readonly ceilingMs: number;
   readonly idleRounds: number;
@@ -36,26 +39,28 @@ export const fullPlan: Plan = {
   rounds: 5,
   partMs: 2000,
   warmMs: 500,
+  compileMs: 4000,
   ceilingMs: 1000,
   idleRounds: 3,
   idleMs: 10_000,
   recoveryRounds: 3,
   waitsTogether: false,
   histories: [100_000, 1_000_000],
-  systems: ["dbos", "pg-boss", "pg-boss-gathered"],
+  systems: ["sagaz", "dbos", "pg-boss", "pg-boss-gathered"],
 };
 
 /** The same measures in under a minute, without history and without the peer that nobody runs as it is. */
 export const quickPlan: Plan = {
   name: "quick",
   rounds: 3,
-  partMs: 300,
+  partMs: 250,
   warmMs: 100,
+  compileMs: 1500,
   ceilingMs: 200,
   idleRounds: 1,
   idleMs: 5000,
   recoveryRounds: 1,
   waitsTogether: true,
   histories: [],
-  systems: ["dbos", "pg-boss"],
+  systems: ["sagaz", "dbos", "pg-boss"],
 };

@@ -2,6 +2,7 @@ import type { System } from "./system.ts";
 
 /** Every system by name; each is imported only by the process that runs it. */
 const importers: Readonly<Record<string, () => Promise<System>>> = {
+  sagaz: async () => (await import("./sagaz.ts")).sagaz,
   dbos: async () => (await import("./dbos.ts")).dbos,
   "pg-boss": async () => (await import("./pg-boss.ts")).pgBoss,
   "pg-boss-gathered": async () => (await import("./pg-boss.ts")).pgBossGathered,
