@@ -3,6 +3,7 @@ import type { SqlRunner } from "../core/definition/context.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { definitionOf } from "../core/definition/definition-of.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
+import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import type { AnySaga } from "./any-saga.ts";
 import { SagaError } from "../core/errors.ts";
 import type { SagaErrorCode } from "../core/errors.ts";
@@ -301,7 +302,7 @@ export class Sagas {
   /**
    * Hands an external event to a saga; its signal step consumes the oldest of that name. A repeated `signalId` is dropped.
    *
-   * @throws SagaError `SAGAZ_UNKNOWN_SIGNAL`, `SAGAZ_SIGNALS_FULL`, `SAGAZ_SAGA_ENDED`, `SAGAZ_SAGA_NOT_FOUND`.
+   * @throws SagaError `SAGAZ_UNKNOWN_SIGNAL`, `SAGAZ_SIGNAL_INVALID`, `SAGAZ_SIGNALS_FULL`, `SAGAZ_SAGA_ENDED`, `SAGAZ_SAGA_NOT_FOUND`.
    */
   async signal(
     sagaId: string,
@@ -309,12 +310,24 @@ export class Sagas {
     payload?: unknown,
     options: { readonly signalId?: string } = {},
   ): Promise<void> {
+    const checked = await this.#checkSignal(sagaId, signal, payload ?? null);
     const { value } = toPayload(
-      payload ?? null,
+      checked ?? null,
       `the payload of signal "${signal}"`,
       this.#parts.payloadBytesMax,
     );
     await this.#request(sagaId, { kind: "signal", signal, payload: value, ...options });
+  }
+
+  /** Only a process that holds the definition can check; when none of its sagas has such a schema it need not look. */
+  async #checkSignal(sagaId: string, signal: string, payload: unknown): Promise<unknown> {
+    const { storage, registry } = this.#parts;
+    if (![...registry].some((definition) => payloadSchema(definition, signal))) return payload;
+    const row = await storage.queries.find(sagaId);
+    const schema = payloadSchema(row && registry.find(row.sagaName, row.version), signal);
+    const checked = schema ? await validate(schema, payload) : { value: payload };
+    if ("issues" in checked) throw new SagaError("SAGAZ_SIGNAL_INVALID", { signal, issues: checked.issues });
+    return checked.value;
   }
 
   /**
@@ -427,6 +440,10 @@ export class Sagas {
         throw new SagaError("SAGAZ_REQUEST_PENDING", { request: request.kind, sagaId });
     }
   }
+}
+
+function payloadSchema(definition: SagaDefinition | undefined, signal: string): StandardSchema | undefined {
+  return definition?.steps.find((step) => step.kind === "signal" && step.signal === signal)?.resultSchema;
 }
 
 function toRefusal({ code, details }: Extract<MailOutcome, { kind: "refused" }>): SagaError {
