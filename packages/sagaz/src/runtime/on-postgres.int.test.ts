@@ -1,0 +1,5 @@
+// The engine's tests once more, on a real PostgreSQL: the stage opens one because this tier provides it.
+import "./forward.test.ts";
+import "./undoing.test.ts";
+import "./pivot.test.ts";
+import "./waiting.test.ts";
