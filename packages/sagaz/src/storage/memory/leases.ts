@@ -1,7 +1,7 @@
 import { SagaError } from "../../core/errors.ts";
 import type { Beat, Claim, ClaimedSaga, HeldDefinition, LeaseStore, NewWorker } from "../../ports/storage.ts";
 import type { DefinitionRecord, SagaRecord, WorkerRecord } from "./records.ts";
-import { readsMail } from "./records.ts";
+import { readsMail } from "./tables.ts";
 import type { Tables } from "./tables.ts";
 import { isBefore } from "./wake-queue.ts";
 

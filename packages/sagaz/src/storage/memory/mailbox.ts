@@ -3,7 +3,7 @@ import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type { Mail, MailOutcome, MailboxStore, NewMail, Refusal } from "../../ports/storage.ts";
 import { checkMail } from "./checks.ts";
 import type { MailRecord, Mailbox, SagaRecord } from "./records.ts";
-import { readsMail } from "./records.ts";
+import { readsMail } from "./tables.ts";
 import type { Tables } from "./tables.ts";
 
 /** Requests to sagas, in memory. */

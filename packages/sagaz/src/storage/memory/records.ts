@@ -1,4 +1,3 @@
-import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Mail, SagaRow } from "../../ports/storage.ts";
 import type { WakeQueue } from "./wake-queue.ts";
 
@@ -44,9 +43,4 @@ export interface DefinitionRecord {
   readonly queue: WakeQueue<SagaRecord>;
   /** Parked because nobody held it. */
   readonly parked: Set<SagaRecord>;
-}
-
-/** Tells whether a saga in this status reads mail: all do, but those that were closed by force. */
-export function readsMail(status: SagaStatus): boolean {
-  return status !== "forced_closed";
 }

@@ -2,7 +2,7 @@ import type { RowChange, SagaRow, StartRow } from "../../ports/storage.ts";
 import { toAttributes } from "./checks.ts";
 import { refuseAll } from "./mailbox.ts";
 import type { SagaRecord } from "./records.ts";
-import { readsMail } from "./records.ts";
+import { readsMail } from "./tables.ts";
 import type { Tables } from "./tables.ts";
 
 /** Writes a new saga: its row, and the first event of its journal if the writer does not bring it. */

@@ -1,5 +1,6 @@
 import { SagaError } from "../../core/errors.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
+import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
 import { Hints } from "./hints.ts";
@@ -160,4 +161,9 @@ export class Tables {
   seqOf(sagaId: string): number {
     return this.journals.get(sagaId)?.length ?? 0;
   }
+}
+
+/** Tells whether a saga in this status reads mail: all do, but those that were closed by force. */
+export function readsMail(status: SagaStatus): boolean {
+  return status !== "forced_closed";
 }

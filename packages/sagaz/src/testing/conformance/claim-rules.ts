@@ -46,6 +46,19 @@ export const claimRules: readonly StorageRule[] = [
     deepEqual(await claimIds(t.storage, epoch), [newer, older]);
   }),
 
+  rule("claim: longest due first also across definitions", async (t) => {
+    const epoch = await register(t.storage);
+    const made: string[] = [];
+    for (const sagaName of ["refund", "order", "refund", "order"]) {
+      made.push(await beginUnowned(t, epoch, { sagaName, wakeAt: t.now() }));
+      advance(t, 10);
+    }
+    const definitions = [ORDER, { sagaName: "refund", version: 1 }];
+    for (const expected of [made.slice(0, 3), made.slice(3)]) {
+      deepEqual(idsOf(await t.storage.leases.claim({ epoch, limit: 3, definitions })), expected);
+    }
+  }),
+
   rule("claim: only what is due, of definitions that were asked for", async (t) => {
     const epoch = await register(t.storage);
     const [refund, newer] = [

@@ -17,6 +17,7 @@ import {
   throws,
   toEntry,
   toMail,
+  toRow,
   toStart,
 } from "./material.ts";
 import { rule } from "./rule.ts";
@@ -95,10 +96,12 @@ export const leaseRules: readonly StorageRule[] = [
     const stuck = await begin(t, epoch, {
       row: released(null, { ...definitionMissing, parkedReason: "stuck" }),
     });
+    const owned = await begin(t, epoch, { row: toRow(definitionMissing) });
     const holder = await register(t.storage);
     equal((await t.storage.leases.beat(holder)).work, true);
     deepEqual(await claimIds(t.storage, holder), [parked]);
     for (const sagaId of [refund, newer, stuck]) equal((await rowOf(t.storage, sagaId)).wakeAt, null);
+    equal((await rowOf(t.storage, owned)).owner, epoch);
   }),
 
   rule(
@@ -197,6 +200,12 @@ export const leaseRules: readonly StorageRule[] = [
     equal(await mail(), true, "one is left");
     await t.storage.mailbox.refuse(worker, [{ ...second, code: "SAGAZ_UNKNOWN_SIGNAL", details: "{}" }]);
     equal(await mail(), false);
+    await t.storage.mailbox.send(toMail(mine));
+    equal(await mail(), true);
+    await append({ storage: t.storage, epoch: worker }, toEntry(mine, 3, { row: released(null) }));
+    equal(await mail(), false, "not its saga any more");
+    deepEqual(await claimIds(t.storage, worker), [mine]);
+    equal(await mail(), true, "its saga again");
   }),
 
   rule("beat: tells of upkeep while another's lease has run out", async (t) => {

@@ -110,6 +110,10 @@ export const upkeepRules: readonly StorageRule[] = [
       deepEqual(await rowOf(t.storage, sagaId), { ...before, ...change });
     }
     deepEqual(await claimIds(t.storage, epoch), []);
+    deepEqual(await t.storage.queries.counts(1), []);
+    deepEqual(await t.storage.queries.counts(60_000), [
+      { sagaName: ORDER.sagaName, version: ORDER.version, status: "compensated", count: 2 },
+    ]);
     equal((await t.storage.mailbox.fetch(epoch, 9)).length, 1);
     await append({ storage: t.storage, epoch }, toEntry(owned, 2));
     deepEqual(await t.storage.queries.ended([owned]), [{ sagaId: owned, status: "compensated" }]);
