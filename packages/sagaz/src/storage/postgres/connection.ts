@@ -1,3 +1,4 @@
+import { SagaError } from "../../core/errors.ts";
 import { breaksConnection, toSagaError, type Circumstances } from "./errors.ts";
 import type { PgConnection, PgPool, PgResult } from "./pool.ts";
 
@@ -69,7 +70,7 @@ export class OpenConnection {
     this.#stayAwake();
     try {
       const query = this.client.query({ text, values: [...(values ?? [])], types: rawText });
-      return await within(query, this.#limits.writeTimeoutMs, "no answer");
+      return await within(query, this.#limits.writeTimeoutMs + (circumstances.lockMs ?? 0), "no answer");
     } catch (error) {
       if (breaksConnection(error)) this.destroy();
       throw toSagaError(error, circumstances);
@@ -116,57 +117,24 @@ export class OpenConnection {
   }
 }
 
-/** A connection of its own for one kind of work: checked out once, opened anew by the next call after it was lost. */
-export class Lane {
-  #current: OpenConnection | undefined;
-  #opening: Promise<OpenConnection> | undefined;
-  #failures = 0;
-  readonly #open: () => Promise<OpenConnection>;
-
-  /** `open` may refuse: before the storage was started, and after it was stopped. */
-  constructor(open: () => Promise<OpenConnection>) {
-    this.#open = open;
-  }
-
-  /** Runs one statement in a transaction of its own. */
-  async run(statement: Statement, circumstances: Circumstances): Promise<readonly TextRow[]> {
-    const connection = await this.#usable();
-    return connection.run(statement, circumstances);
-  }
-
-  /** Gives the connection back. */
-  close(): void {
-    this.#current?.release();
-    this.#current = undefined;
-  }
-
-  async #usable(): Promise<OpenConnection> {
-    if (this.#current?.isUsable === true) return this.#current;
-    this.close();
-    this.#opening ??= this.#reopen().finally(() => {
-      this.#opening = undefined;
-    });
-    return this.#opening;
-  }
-
-  async #reopen(): Promise<OpenConnection> {
-    // Whoever calls in a loop while the server is away waits a little longer each time.
-    if (this.#failures > 0) await pause(Math.min(10 * 2 ** this.#failures, 1_000));
-    try {
-      this.#current = await this.#open();
-      this.#current.hold();
-      this.#failures = 0;
-      return this.#current;
-    } catch (error) {
-      this.#failures += 1;
-      throw error;
-    }
-  }
+/**
+ * Commits, and checks that it was one: after a failed statement the server answers COMMIT with ROLLBACK.
+ *
+ * @throws SagaError `SAGAZ_STORAGE_REFUSED` then, `SAGAZ_COMMIT_IN_DOUBT` when the answer is lost.
+ */
+export async function commit(connection: OpenConnection): Promise<void> {
+  const { command } = await connection.send({ text: "commit" }, { commits: true });
+  if (command === "COMMIT") return;
+  throw new SagaError("SAGAZ_STORAGE_REFUSED", {
+    message: "the transaction was rolled back, because a statement in it had failed",
+  });
 }
 
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, delayMs);
+/** Rolls back if the connection still answers; otherwise the server does it by itself. */
+export async function rollBack(connection: OpenConnection): Promise<void> {
+  if (!connection.isUsable) return;
+  await connection.run({ text: "rollback" }, { commits: false }).catch(() => {
+    connection.destroy();
   });
 }
 

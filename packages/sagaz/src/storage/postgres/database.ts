@@ -1,13 +1,15 @@
 import { SagaError } from "../../core/errors.ts";
 import type { HeldDefinition, StartRow } from "../../ports/storage.ts";
 import {
+  commit,
   connect,
-  Lane,
+  rollBack,
   type ConnectionLimits,
   type OpenConnection,
   type Statement,
   type TextRow,
 } from "./connection.ts";
+import { Lane } from "./lane.ts";
 import type { PgPool } from "./pool.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { queries } from "./sql.generated.ts";
@@ -179,27 +181,6 @@ export class Database {
   #once(statement: Statement, commits: boolean): Promise<readonly TextRow[]> {
     return this.borrow((connection) => connection.run(statement, { commits }));
   }
-}
-
-/**
- * Commits, and checks that it was one: after a failed statement the server answers COMMIT with ROLLBACK.
- *
- * @throws SagaError `SAGAZ_STORAGE_REFUSED` then, `SAGAZ_COMMIT_IN_DOUBT` when the answer is lost.
- */
-export async function commit(connection: OpenConnection): Promise<void> {
-  const { command } = await connection.send({ text: "commit" }, { commits: true });
-  if (command === "COMMIT") return;
-  throw new SagaError("SAGAZ_STORAGE_REFUSED", {
-    message: "the transaction was rolled back, because a statement in it had failed",
-  });
-}
-
-/** Rolls back if the connection still answers; otherwise the server does it by itself. */
-export async function rollBack(connection: OpenConnection): Promise<void> {
-  if (!connection.isUsable) return;
-  await connection.run({ text: "rollback" }, { commits: false }).catch(() => {
-    connection.destroy();
-  });
 }
 
 /** A time as a parameter. */

@@ -4,6 +4,8 @@ import { SagaError, type SagaErrorCode } from "../../core/errors.ts";
 export interface Circumstances {
   /** True when the statement commits something by itself: if its answer is lost, it may have happened. */
   readonly commits: boolean;
+  /** Milliseconds that it may wait for a lock, over and above what an answer may take. */
+  readonly lockMs?: number;
 }
 
 /** The fields of a `pg` error that came from the server. */
@@ -22,7 +24,7 @@ interface ServerError extends Error {
  * looks for a shutdown both before it commits and after, and the client cannot tell which; looking up what is stored
  * costs one round trip, guessing wrong costs a step that runs twice.
  */
-export function toSagaError(error: unknown, { commits }: Circumstances): SagaError {
+export function toSagaError(error: unknown, { commits }: Pick<Circumstances, "commits">): SagaError {
   if (error instanceof SagaError) return error;
   if (!isServerError(error) || breaksConnection(error)) {
     const code = commits ? "SAGAZ_COMMIT_IN_DOUBT" : "SAGAZ_STORAGE_UNAVAILABLE";
@@ -63,13 +65,12 @@ function isServerError(error: unknown): error is ServerError {
 
 /** Errors that our own functions raise, and a journal or a row that exists already. */
 function ownError(error: ServerError): SagaError | undefined {
-  if (error.code === "SZ001") return new SagaError("SAGAZ_FENCED", detailOf(error), { cause: error });
-  if (error.code === "SZ002") return new SagaError("SAGAZ_CONFLICT", detailOf(error), { cause: error });
-  if (error.code === "SZ003")
-    return new SagaError("SAGAZ_DEFINITION_CHANGED", detailOf(error), { cause: error });
-  if (error.code !== "23505" || !/^saga_(events|executions)_/.test(error.table ?? "")) return undefined;
+  const code = ownCodes[error.code];
+  if (code !== undefined) return new SagaError(code, detailOf(error), { cause: error });
+  const table = /^saga_(events|executions)_/.exec(error.table ?? "")?.[1];
+  if (error.code !== "23505" || table === undefined) return undefined;
   const key = /=\(([0-9a-f-]{36}), (\d+)?/.exec(error.detail ?? "");
-  const seq = error.table?.startsWith("saga_events") === true ? Number(key?.[2]) : 1;
+  const seq = table === "events" ? Number(key?.[2]) : 1;
   return new SagaError("SAGAZ_CONFLICT", { sagaId: key?.[1], seq }, { cause: error });
 }
 
@@ -77,6 +78,11 @@ function detailOf(error: ServerError): Record<string, unknown> {
   return JSON.parse(error.detail ?? "{}") as Record<string, unknown>;
 }
 
+const ownCodes: Readonly<Record<string, SagaErrorCode>> = {
+  SZ001: "SAGAZ_FENCED",
+  SZ002: "SAGAZ_CONFLICT",
+  SZ003: "SAGAZ_DEFINITION_CHANGED",
+};
 const refusedClasses = new Set(["0A", "22", "23", "42", "44", "54"]);
 
 function codeOf({ code }: ServerError): SagaErrorCode {

@@ -8,14 +8,18 @@ import type {
   StartRow,
   Tail,
 } from "../../ports/storage.ts";
-import { foldBatch, toColumns, type FoldedBatch } from "./append-columns.ts";
-import type { OpenConnection, Statement, TextRow } from "./connection.ts";
-import { commit, rollBack, toTime, type Database } from "./database.ts";
+import { startsOf, toStatement } from "./append-statement.ts";
+import type { FoldedBatch } from "./fold-batch.ts";
+import { commit, rollBack, type OpenConnection, type TextRow } from "./connection.ts";
+import type { Database } from "./database.ts";
 import { lacksPartition, toSagaError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
 import { startIn, startKeyed } from "./keyed-starts.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { timeArray, uuidArray } from "./binary-arrays.ts";
+
+/** How long a write of a lost connection is waited for. */
+const settleMs = 2_000;
 
 /** The journal and the rows that follow it: one statement a batch. */
 export class PostgresJournal implements JournalStore {
@@ -32,7 +36,7 @@ export class PostgresJournal implements JournalStore {
   }
 
   async append(batch: AppendBatch): Promise<AppendReceipt> {
-    const prepared = this.#prepare(batch);
+    const prepared = toStatement(this.#database, batch);
     const write = () => this.#database.writer.run(prepared.statement, { commits: true });
     try {
       return this.#settle(prepared.folded, await withPartitions(write, this.#makePartitions));
@@ -82,10 +86,12 @@ export class PostgresJournal implements JournalStore {
       await connection.run({ text: begin }, { commits: false });
       const scope = { isOpen: true };
       const append = async (batch: AppendBatch) => {
-        const { statement, folded } = this.#prepare(batch);
+        const { statement, folded } = toStatement(this.#database, batch);
         const rows = await connection.run(statement, { commits: false });
         appended.push({ epoch: batch.epoch, folded });
-        return toReceipt(rows);
+        const receipt = toReceipt(rows);
+        this.#database.noteAt(receipt.at);
+        return receipt;
       };
       try {
         const result = await work(runnerOf(connection, scope), append);
@@ -100,23 +106,6 @@ export class PostgresJournal implements JournalStore {
         throw error;
       }
     });
-  }
-
-  #prepare(batch: AppendBatch): { statement: Statement; folded: FoldedBatch } {
-    const database = this.#database;
-    const folded = foldBatch(batch);
-    for (const sagaId of folded.news.keys()) database.checkSkew(sagaId);
-    const [from, to] = rangeOf(folded);
-    const values = [
-      batch.epoch,
-      database.now(),
-      database.floor(),
-      from,
-      to,
-      ...toColumns(folded),
-      database.unknownDefinitions(startsOf(folded)),
-    ];
-    return { statement: { text: database.sql.appendBatch, values }, folded };
   }
 
   #settle(folded: FoldedBatch, rows: readonly TextRow[]): AppendReceipt {
@@ -147,8 +136,11 @@ export class PostgresJournal implements JournalStore {
    */
   async #awaitWrites(epoch: number): Promise<void> {
     await this.#database.transact(async (connection) => {
-      await connection.run({ text: "set local lock_timeout = '2s'" }, { commits: false });
-      await connection.run({ text: this.#database.sql.lockWorker, values: [epoch] }, { commits: false });
+      await connection.run({ text: `set local lock_timeout = ${settleMs}` }, { commits: false });
+      await connection.run(
+        { text: this.#database.sql.lockWorker, values: [epoch] },
+        { commits: false, lockMs: settleMs },
+      );
     });
     this.#inDoubt.delete(epoch);
   }
@@ -177,24 +169,6 @@ function runnerOf(connection: OpenConnection, scope: { readonly isOpen: boolean 
 function toReceipt([row]: readonly TextRow[]): AppendReceipt {
   must(row !== undefined, "a write answers its time");
   return { at: Number(row["at"]) };
-}
-
-function* startsOf(folded: FoldedBatch): Iterable<StartRow> {
-  for (const { start } of folded.news.values()) yield start;
-}
-
-/** The oldest and the youngest saga whose row is looked at. */
-function rangeOf({ changes, checks }: FoldedBatch): [from: string | null, to: string | null] {
-  let from = Number.POSITIVE_INFINITY;
-  let to = Number.NEGATIVE_INFINITY;
-  for (const ids of [changes.keys(), checks.keys()]) {
-    for (const sagaId of ids) {
-      const at = createdAtOf(sagaId);
-      if (at < from) from = at;
-      if (at > to) to = at;
-    }
-  }
-  return from > to ? [null, null] : [toTime(from), toTime(to)];
 }
 
 /** Released for now: whoever has room may go on with it. */

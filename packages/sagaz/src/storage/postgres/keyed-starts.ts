@@ -56,7 +56,10 @@ async function tryStart(
     database.unknownDefinitions(starts),
   ];
   try {
-    const rows = await database.starts.run({ text: database.sql.startKeyed, values }, { commits: true });
+    const rows = await database.starts.run(
+      { text: database.sql.startKeyed, values },
+      { commits: true, lockMs: waitMs },
+    );
     database.noteDefinitions(starts);
     return starts.map((start, n) => toOutcome(start, rows[n]));
   } catch (error) {

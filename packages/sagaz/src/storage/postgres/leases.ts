@@ -1,8 +1,8 @@
 import { must } from "../../core/must.ts";
 import type { Beat, Claim, ClaimedSaga, LeaseStore, NewWorker } from "../../ports/storage.ts";
 import { claimSafely, type DoubtfulClaims } from "./claims.ts";
-import type { OpenConnection } from "./connection.ts";
-import { rollBack, toTime, type Database } from "./database.ts";
+import { rollBack, type OpenConnection } from "./connection.ts";
+import { toTime, type Database } from "./database.ts";
 import { sqlStateOf } from "./errors.ts";
 import type { Hints } from "./hints.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
@@ -105,10 +105,11 @@ export class PostgresLeases implements LeaseStore {
    * it up is told to end, if we may. If not, the next sweep tries again.
    */
   async #fence(epoch: number): Promise<boolean> {
+    const lockMs = fenceWaitMs + fenceGraceMs;
     return this.#database.borrow(async (connection) => {
       const run = (text: string, values: readonly unknown[] = []) =>
-        connection.run({ text, values }, { commits: false });
-      await run(`begin; set local lock_timeout = ${fenceWaitMs + fenceGraceMs}`);
+        connection.run({ text, values }, { commits: false, lockMs });
+      await run(`begin; set local lock_timeout = ${lockMs}`);
       const [self] = await run(this.#database.sql.ownPid);
       const end = this.#endBlockersOf(Number(self?.["pid"]));
       try {

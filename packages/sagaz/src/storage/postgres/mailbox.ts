@@ -61,7 +61,9 @@ export class PostgresMailbox implements MailboxStore {
       values: [mail.sagaId, mail.mailId],
     });
     if (row === undefined) return { kind: "done" };
-    const { refused_code: code, refused_details: details } = row;
-    return code == null ? { kind: "waiting" } : { kind: "refused", code, details: details ?? "{}" };
+    const code = row["refused_code"] ?? null;
+    return code === null
+      ? { kind: "waiting" }
+      : { kind: "refused", code, details: String(row["refused_details"]) };
   }
 }

@@ -86,9 +86,12 @@ export class PostgresQueries implements QueryStore {
   }
 }
 
+function timeOrNull(ms: number | undefined): string | null {
+  return ms === undefined ? null : toTime(ms);
+}
+
 /** Parameters $1 to $11 of the list; null leaves a condition out. */
 function conditionsOf(filter: SagaFilter): unknown[] {
-  const time = (ms: number | undefined) => (ms === undefined ? null : toTime(ms));
   return [
     filter.sagaName ?? null,
     filter.status === undefined ? null : [...filter.status],
@@ -97,8 +100,8 @@ function conditionsOf(filter: SagaFilter): unknown[] {
     filter.parkedReason ?? null,
     filter.paused ?? null,
     filter.attributes === undefined ? null : JSON.stringify(filter.attributes),
-    time(filter.createdFrom),
-    time(filter.createdBefore),
+    timeOrNull(filter.createdFrom),
+    timeOrNull(filter.createdBefore),
     ...cursorOf(filter.after),
   ];
 }
@@ -109,7 +112,7 @@ function cursorOf(after: string | undefined): [string | null, string | null] {
 
 function toSagaRow(row: TextRow): SagaRow {
   const text = (field: string) => row[field] ?? null;
-  const number = (field: string) => (row[field] == null ? null : Number(row[field]));
+  const number = (field: string) => (text(field) === null ? null : Number(text(field)));
   const sagaId = String(row["saga_id"]);
   const updatedAt = number("updated_at");
   must(updatedAt !== null, "a saga's row has a time");
@@ -125,7 +128,7 @@ function toSagaRow(row: TextRow): SagaRow {
     tenantId: text("tenant_id"),
     correlationId: text("correlation_id"),
     parentId: text("parent_id"),
-    attributes: row["attributes"] == null ? null : (JSON.parse(row["attributes"]) as Record<string, string>),
+    attributes: JSON.parse(text("attributes") ?? "null") as Record<string, string> | null,
     error: text("error"),
     output: text("output"),
     owner: number("owner"),

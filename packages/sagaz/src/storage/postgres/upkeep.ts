@@ -69,8 +69,11 @@ function monthFrom(now: number, months: number): string {
   return toTime(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months, 15));
 }
 
+function timeOrNull(ms: number | null): string | null {
+  return ms === null ? null : toTime(ms);
+}
+
 function toJson(row: ProjectedRow): object {
-  const time = (ms: number | null) => (ms === null ? null : toTime(ms));
   return {
     saga: row.sagaId,
     created: toTime(createdAtOf(row.sagaId)),
@@ -87,8 +90,8 @@ function toJson(row: ProjectedRow): object {
     paused: row.paused,
     error: row.error,
     output: row.output,
-    wake: time(row.wakeAt),
+    wake: timeOrNull(row.wakeAt),
     updated: toTime(row.updatedAt),
-    finished: time(row.finishedAt),
+    finished: timeOrNull(row.finishedAt),
   };
 }

@@ -1,0 +1,47 @@
+import { createdAtOf } from "../../core/saga/saga-id.ts";
+import type { AppendBatch, StartRow } from "../../ports/storage.ts";
+import { toColumns } from "./append-columns.ts";
+import type { Statement } from "./connection.ts";
+import { toTime, type Database } from "./database.ts";
+import { foldBatch, type FoldedBatch } from "./fold-batch.ts";
+
+/**
+ * The one statement that writes a batch.
+ *
+ * @throws SagaError `SAGAZ_CLOCK_SKEW`, `SAGAZ_INVALID_ID`: before anything is sent.
+ */
+export function toStatement(
+  database: Database,
+  batch: AppendBatch,
+): { readonly statement: Statement; readonly folded: FoldedBatch } {
+  const folded = foldBatch(batch);
+  for (const sagaId of folded.news.keys()) database.checkSkew(sagaId);
+  const values = [
+    batch.epoch,
+    database.now(),
+    database.floor(),
+    ...rangeOf(folded),
+    ...toColumns(folded),
+    database.unknownDefinitions(startsOf(folded)),
+  ];
+  return { statement: { text: database.sql.appendBatch, values }, folded };
+}
+
+/** The new sagas of a batch. */
+export function* startsOf(folded: FoldedBatch): Iterable<StartRow> {
+  for (const { start } of folded.news.values()) yield start;
+}
+
+/** The oldest and the youngest saga whose row is looked at. */
+function rangeOf({ changes, checks }: FoldedBatch): [from: string | null, to: string | null] {
+  let from = Number.POSITIVE_INFINITY;
+  let to = Number.NEGATIVE_INFINITY;
+  for (const ids of [changes.keys(), checks.keys()]) {
+    for (const sagaId of ids) {
+      const at = createdAtOf(sagaId);
+      if (at < from) from = at;
+      if (at > to) to = at;
+    }
+  }
+  return from > to ? [null, null] : [toTime(from), toTime(to)];
+}
