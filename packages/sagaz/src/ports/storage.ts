@@ -31,7 +31,8 @@ export interface SagaStorage {
   readonly upkeep: UpkeepStore;
   /**
    * Calls the listener when something may have changed: work to claim, mail to fetch, a saga ended. Hints may be
-   * lost, repeated or wrong; polling is what guarantees. Returns how to stop listening.
+   * lost, repeated or wrong; polling is what guarantees. What a listener throws is dropped: it must end neither the
+   * write that it hears of nor the process. Returns how to stop listening.
    */
   listen(listener: (hint: Hint) => void): () => void;
 }
