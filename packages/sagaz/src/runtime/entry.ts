@@ -7,7 +7,7 @@ import type { WaitReason } from "../core/saga/status.ts";
 import { must } from "../core/must.ts";
 import { fromText } from "./payload.ts";
 import type { SagaRequest } from "../core/decide/requests.ts";
-import type { EventRow, NewMail, RowChange, StartRow, StoredEvent } from "../ports/storage.ts";
+import type { EventRow, Mail, NewMail, RowChange, StartRow, StoredEvent } from "../ports/storage.ts";
 
 /** An event as it is stored. */
 export function toEventRow(entry: JournalEntry): EventRow {
@@ -180,6 +180,19 @@ export function childEnded(state: SagaState, definition: SagaDefinition, detail?
     ...(state.status === "completed" ? { output } : {}),
     ...(text === null ? {} : { detail: text }),
   };
+}
+
+/**
+ * A parent that wants this child undone must not wait for ever for an end that has been, or cannot be: when the child
+ * has ended and refuses, its parent hears of that end. Undefined when there is nobody to tell.
+ */
+export function cancelRefused(mail: Mail, refusal: Error, { definition, state }: Scope): NewMail | undefined {
+  const { parent } = state.started;
+  if (!parent || !isEnded(state.status)) return undefined;
+  const end = childEnded(state, definition, refusal.message);
+  // A child that stays completed although its undo was asked for is for a person to look at, as a closed one is.
+  const status = state.status === "completed" ? "forced_closed" : state.status;
+  return toMail(`${state.sagaId}/${mail.mailId}`, parent.sagaId, { ...end, status } as SagaRequest);
 }
 
 /** Without an output function, a saga's output is the results of its steps, keyed by name. */

@@ -70,8 +70,6 @@ export interface Reason {
 const REQUEST_POLL_MS = { first: 2, most: 500 };
 /** A request waits this long for its answer; then it stays stored and is carried out later. */
 const REQUEST_WAIT_MS = 30_000;
-/** After a start in the caller's transaction this process looks for the saga: delays double, and stop in the end. */
-const HUNT_MS = { first: 2, most: 1_000, forMs: 30_000 };
 
 /** What {@link Sagas} is made of. */
 export interface SagasParts {
@@ -144,7 +142,7 @@ export class Sagas {
       });
     }
     const outcome = await storage.journal.startIn(tx, start);
-    if (start.wakeAt === null) this.#parts.worker.hunt(start.sagaId, HUNT_MS);
+    if (start.wakeAt === null) this.#parts.worker.hunt(start.sagaId);
     return this.#keyedHandle(outcome, start);
   }
 

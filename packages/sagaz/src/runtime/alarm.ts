@@ -1,0 +1,37 @@
+import type { Clock, Timer } from "../ports/clock.ts";
+
+/**
+ * One timer for many deadlines: rings at the earliest one that was asked for. Later ones need not be asked for again
+ * and again, since whoever is rung looks at everything and asks for the next.
+ */
+export class Alarm {
+  readonly #clock: Clock;
+  readonly #now: () => number;
+  readonly #ring: () => void;
+  #timer: Timer | undefined;
+  #at = Number.POSITIVE_INFINITY;
+
+  constructor({ clock, now, ring }: { clock: Clock; now: () => number; ring: () => void }) {
+    this.#clock = clock;
+    this.#now = now;
+    this.#ring = ring;
+  }
+
+  /** Rings at this time (milliseconds since 1970), or earlier. */
+  setFor(at: number): void {
+    if (at >= this.#at) return;
+    this.#timer?.cancel();
+    this.#at = at;
+    this.#timer = this.#clock.setTimer(Math.max(1, at - this.#now()), () => {
+      this.#timer = undefined;
+      this.#at = Number.POSITIVE_INFINITY;
+      this.#ring();
+    });
+  }
+
+  cancel(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#at = Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,91 @@
+import type { SagaDefinition } from "../core/definition/definition.ts";
+import { LIMITS } from "../core/definition/policies.ts";
+import { must } from "../core/must.ts";
+import { fold } from "../core/saga/evolve.ts";
+import type { ParkReason } from "../core/saga/events.ts";
+import type { SagaState } from "../core/saga/state.ts";
+import type { Log } from "../ports/log.ts";
+import type { AppendEntry, ClaimedSaga } from "../ports/storage.ts";
+import { fromStored } from "./entry.ts";
+import { toGiveBackEntry, toParkingEntry } from "./parking.ts";
+import type { Registry } from "./registry.ts";
+import type { MailState } from "./runner-host.ts";
+import type { SagaRunner } from "./saga-runner.ts";
+import type { Solitary } from "./solitary.ts";
+
+/** A saga whose workers keep dying is looked at again after this long when another such saga is being tried. */
+const ALONE_RETRY_MS = 2_000;
+
+/** A saga as it comes into memory. */
+export interface Loaded {
+  readonly state: SagaState;
+  readonly ackedSeq: number;
+  readonly mail: MailState;
+}
+
+/** What {@link Arrivals} needs of its worker. */
+export interface ArrivalsParts {
+  readonly registry: Registry;
+  readonly log: Log;
+  readonly solitary: Solitary;
+  readonly now: () => number;
+  readonly run: (definition: SagaDefinition, loaded: Loaded) => SagaRunner;
+  readonly submit: (entry: AppendEntry) => void;
+}
+
+/** Decides what to do with a saga that was claimed: run it, run it alone, or park it. */
+export class Arrivals {
+  readonly #parts: ArrivalsParts;
+
+  constructor(parts: ArrivalsParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes in a claimed saga. */
+  take(saga: ClaimedSaga): void {
+    const { adoptions } = saga;
+    if (adoptions >= LIMITS.adoptionsMax) {
+      this.park(saga, { reason: "crash_loop", detail: `${adoptions} workers died with it` });
+    } else if (adoptions >= LIMITS.adoptionsBeforeAlone) this.#takeAlone(saga);
+    else this.#resume(saga, { alone: false });
+  }
+
+  #takeAlone(saga: ClaimedSaga): void {
+    const { solitary, submit, now } = this.#parts;
+    if (solitary.isOn) return submit(toGiveBackEntry(saga, now() + ALONE_RETRY_MS));
+    const runner = this.#resume(saga, { alone: true });
+    if (runner) solitary.begin(runner);
+  }
+
+  #resume(saga: ClaimedSaga, { alone }: { readonly alone: boolean }): SagaRunner | undefined {
+    const { registry, run } = this.#parts;
+    const { sagaId, journal, mailSeq, adoptions } = saga;
+    let state: SagaState;
+    try {
+      state = fold(sagaId, journal.map(fromStored));
+    } catch (error) {
+      this.park(saga, { reason: "stuck", detail: String(error) });
+      return undefined;
+    }
+    const definition = registry.find(state.started.name, state.started.version);
+    must(definition, "a worker claims only what it holds");
+    const runner = run(definition, {
+      state,
+      ackedSeq: journal.length,
+      mail: { seq: mailSeq, fetched: false },
+    });
+    if (alone) runner.drain();
+    runner.resume({ crashed: adoptions > 0 });
+    return runner;
+  }
+
+  /** Parks a saga without running it. */
+  park(
+    saga: ClaimedSaga,
+    { reason, detail }: { readonly reason: ParkReason; readonly detail: string },
+  ): void {
+    const { log, submit, now } = this.#parts;
+    log.error("sagaz: a saga was parked", { sagaId: saga.sagaId, reason, detail });
+    submit(toParkingEntry(saga, { reason, detail, at: now() }));
+  }
+}

@@ -1,0 +1,119 @@
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import type { Claim, ClaimedSaga, SagaStorage } from "../ports/storage.ts";
+import { Timers } from "./timers.ts";
+
+/** Sagas claimed in one round trip. */
+export const CLAIM_MAX = 200;
+/** After work was found the next look comes this soon; without any the delay grows, up to the heartbeat. */
+const POLL_MS = { first: 20, factor: 2 };
+
+/** A saga started in somebody's transaction is looked for: nobody tells us of the commit. */
+const HUNT_MS = { first: 2, most: 1_000, forMs: 30_000 };
+
+/** What an intake is made of. */
+export interface IntakeParts {
+  readonly storage: SagaStorage;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly epoch: () => number;
+  /** How many sagas this process can take now. */
+  readonly room: () => number;
+  readonly definitions: () => Claim["definitions"];
+  /** The heartbeat looks for work anyway: no poll is slower. */
+  readonly beatMs: number;
+  readonly onClaimed: (sagas: readonly ClaimedSaga[], epoch: number) => void;
+}
+
+/** Claims sagas that wait for a worker: on hints, and by looking, often after work was found and ever less without. */
+export class Intake {
+  readonly #parts: IntakeParts;
+  readonly #timers: Timers;
+  #pollMs = 0;
+  #isClaiming = false;
+  #again = false;
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts;
+    this.#timers = new Timers(parts.clock);
+  }
+
+  /** There may be work: look now, and a few times more. */
+  look(): void {
+    this.#pollMs = POLL_MS.first;
+    void this.#claim();
+  }
+
+  stop(): void {
+    this.#timers.stop();
+  }
+
+  async #claim(): Promise<void> {
+    this.#again = true;
+    if (this.#isClaiming) return;
+    this.#isClaiming = true;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        if (await this.#claimOnce()) this.#again = true;
+      }
+    } catch (error) {
+      this.#parts.log.warn("sagaz: claiming work failed", { error: String(error) });
+    } finally {
+      this.#isClaiming = false;
+    }
+  }
+
+  /** Answers whether there may be more to claim at once. */
+  async #claimOnce(): Promise<boolean> {
+    const { storage, room, definitions, epoch, onClaimed } = this.#parts;
+    const limit = Math.min(room(), CLAIM_MAX);
+    if (limit <= 0) return false;
+    const under = epoch();
+    const claimed = await storage.leases.claim({ epoch: under, limit, definitions: definitions() });
+    if (claimed.length > 0) {
+      this.#pollMs = POLL_MS.first;
+      onClaimed(claimed, under);
+    }
+    this.#pollLater();
+    return claimed.length === limit;
+  }
+
+  /** Looks for one saga, ever less often, until it is here or was not found for too long; then a sweep finds it. */
+  hunt(sagaId: string, isHere: () => boolean): void {
+    const { clock } = this.#parts;
+    const until = clock.monotonic() + HUNT_MS.forMs;
+    const lookAfter = (delayMs: number): void => {
+      this.#timers.later(delayMs, () => {
+        void this.#claimOne(sagaId).then(() => {
+          if (!isHere() && clock.monotonic() < until) lookAfter(Math.min(delayMs * 2, HUNT_MS.most));
+        });
+      });
+    };
+    lookAfter(HUNT_MS.first);
+  }
+
+  async #claimOne(sagaId: string): Promise<void> {
+    const { storage, log, room, definitions, epoch, onClaimed } = this.#parts;
+    if (room() <= 0) return;
+    const under = epoch();
+    try {
+      onClaimed(
+        await storage.leases.claim({ epoch: under, limit: 1, definitions: definitions(), sagaId }),
+        under,
+      );
+    } catch (error) {
+      log.debug("sagaz: looking for a started saga failed", { sagaId, error: String(error) });
+    }
+  }
+
+  #pollLater(): void {
+    const delayMs = this.#pollMs;
+    if (delayMs === 0 || delayMs >= this.#parts.beatMs) {
+      this.#pollMs = 0;
+      return;
+    }
+    this.#pollMs = delayMs * POLL_MS.factor;
+    this.#timers.later(delayMs, () => void this.#claim());
+  }
+}

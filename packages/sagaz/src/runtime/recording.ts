@@ -1,0 +1,160 @@
+import type { Live } from "../core/decide/view.ts";
+import type { SagaDefinition } from "../core/definition/definition.ts";
+import { evolve } from "../core/saga/evolve.ts";
+import type { JournalEntry, SagaEvent, Tries } from "../core/saga/events.ts";
+import { findStep } from "../core/saga/state.ts";
+import type { SagaState } from "../core/saga/state.ts";
+import type { WaitReason } from "../core/saga/status.ts";
+import { toRecordedError } from "../core/decide/outcome.ts";
+import type { AppendEntry, NewMail, RowChange, StartRow } from "../ports/storage.ts";
+import { toEventRow, toMails, toRowChange, toSpawn } from "./entry.ts";
+
+/** What an entry gives up, if it gives the saga up. */
+export interface Release {
+  readonly wakeAt: number | null;
+  readonly mailSeq: number;
+  readonly waitingFor: WaitReason | null;
+}
+
+/**
+ * What one saga has decided and not yet handed to the writer: events, with the mail they answer and the mail and
+ * sagas they bring about. All of it becomes one entry, so that it is recorded together or not at all.
+ */
+export class Recording {
+  readonly #definition: SagaDefinition;
+  readonly #state: SagaState;
+  readonly #live: Live;
+  #events: JournalEntry[] = [];
+  #readMails: string[] = [];
+  #mails: NewMail[] = [];
+  #spawns: StartRow[] = [];
+  /** What the row says, to write it only when that changes. */
+  #row: string;
+
+  constructor({ definition, state, live }: { definition: SagaDefinition; state: SagaState; live: Live }) {
+    this.#definition = definition;
+    this.#state = state;
+    this.#live = live;
+    this.#row = rowKey(state);
+  }
+
+  get isEmpty(): boolean {
+    return this.#events.length === 0 && this.#readMails.length === 0;
+  }
+
+  /** Numbers the events, applies them to the state, and keeps them for the next entry. Tries ride on the first. */
+  record(events: readonly SagaEvent[], at: number): void {
+    for (const event of events) {
+      const tries = this.#takeTries();
+      const data = tries ? { ...event.data, tries } : event.data;
+      const entry = { ...event, data, seq: this.#state.seq + 1, at } as JournalEntry;
+      this.#apply(entry);
+      this.#note(entry);
+    }
+  }
+
+  /** An event that cannot follow leaves no gap behind: the next one takes its number. */
+  #apply(entry: JournalEntry): void {
+    try {
+      evolve(this.#state, entry);
+    } catch (error) {
+      this.#state.seq = entry.seq - 1;
+      throw error;
+    }
+  }
+
+  #note(entry: JournalEntry): void {
+    this.#events.push(entry);
+    const scope = { definition: this.#definition, state: this.#state };
+    const spawn = toSpawn(entry, scope);
+    if (spawn) this.#spawns.push(spawn);
+    this.#mails.push(...toMails(entry, scope));
+    if ("step" in entry) this.#live.retryAt.delete(entry.step);
+    if (entry.type === "retry_scheduled" || entry.type === "undo_retry_scheduled") {
+      this.#live.retryAt.set(entry.step, entry.data.at);
+    }
+  }
+
+  #takeTries(): Record<string, Tries> | undefined {
+    const { changedTries, tries } = this.#live;
+    if (changedTries.size === 0) return undefined;
+    const taken: Record<string, Tries> = {};
+    for (const key of changedTries) {
+      const known = tries.get(key);
+      if (known) taken[key] = known;
+    }
+    changedTries.clear();
+    tries.clear();
+    return taken;
+  }
+
+  /** The next entry deletes this mail: it is answered by what the entry says. */
+  answers(mailId: string): void {
+    this.#readMails.push(mailId);
+  }
+
+  /**
+   * What only memory knows and a later owner must, as events: delays that still run, and tries that no event has told.
+   */
+  noteVolatile(now: number): void {
+    const type = this.#state.direction === "forward" ? "retry_scheduled" : "undo_retry_scheduled";
+    for (const [key, at] of Array.from(this.#live.retryAt)) {
+      const step = findStep(this.#state, key);
+      if (at <= now || step?.retryAt === at) continue;
+      const error = step?.error ?? toRecordedError(new Error("an earlier attempt failed"), "error");
+      this.record([{ type, step: key, data: { at, error } }], now);
+    }
+    if (this.#live.changedTries.size > 0) this.record([{ type: "attempts_noted", data: {} }], now);
+  }
+
+  /** True when an event of this type is among what waits. */
+  has(type: SagaEvent["type"]): boolean {
+    return this.#events.some((event) => event.type === type);
+  }
+
+  /** Makes the entry and begins anew. */
+  take(release: Release | undefined): AppendEntry {
+    const entry: AppendEntry = {
+      ...emptyEntry(this.#state.sagaId, this.#events[0]?.seq ?? this.#state.seq + 1),
+      events: this.#events.map(toEventRow),
+      row: this.#rowIfChanged(release),
+      spawns: this.#spawns,
+      mails: this.#mails,
+      readMails: this.#readMails,
+    };
+    this.#events = [];
+    this.#readMails = [];
+    this.#mails = [];
+    this.#spawns = [];
+    return entry;
+  }
+
+  #rowIfChanged(release: Release | undefined): RowChange | undefined {
+    const key = rowKey(this.#state);
+    if (key === this.#row && !release) return undefined;
+    this.#row = key;
+    if (!release) return toRowChange(this.#state, { release, waitingFor: null });
+    const { wakeAt, mailSeq, waitingFor } = release;
+    return toRowChange(this.#state, { release: { wakeAt, mailSeq }, waitingFor });
+  }
+}
+
+/** An entry in which nothing happens yet. */
+export function emptyEntry(sagaId: string, firstSeq: number): AppendEntry {
+  return {
+    sagaId,
+    firstSeq,
+    events: [],
+    start: undefined,
+    row: undefined,
+    spawns: [],
+    mails: [],
+    readMails: [],
+  };
+}
+
+/** Changes exactly when something that lists show has changed. */
+function rowKey({ status, parked, pausedAt, failure }: SagaState): string {
+  const paused = pausedAt === undefined ? "" : "paused";
+  return `${status} ${parked?.reason ?? ""} ${parked?.step ?? ""} ${paused} ${failure ? "failing" : ""}`;
+}

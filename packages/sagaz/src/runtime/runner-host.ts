@@ -1,0 +1,32 @@
+import type { SagaError } from "../core/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import type { AppendEntry, Mail, NewMail, SagaStorage } from "../ports/storage.ts";
+import type { Written } from "./journal-writer.ts";
+import type { SagaRunner } from "./saga-runner.ts";
+
+/** What a runner needs from the process that it lives in. */
+export interface RunnerHost {
+  readonly storage: SagaStorage;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly payloadBytesMax: number;
+  /** Database time, as well as this process knows it. */
+  now(): number;
+  luck(): number;
+  newId(): string;
+  submit(entry: AppendEntry, written: Written): void;
+  epoch(): number;
+  /** The runner is done with its saga: `ended`, `released` to whoever claims it, or `lost` to somebody else. */
+  gone(runner: SagaRunner, why: "ended" | "released" | "lost"): void;
+  /** The saga was parked: somebody may wait for that. */
+  changed(runner: SagaRunner): void;
+  refuse(mail: Mail, error: SagaError): void;
+  send(mail: NewMail): void;
+}
+
+/** What an owner knows of a saga's mail: how much was sent, and whether the unread part is on its way. */
+export interface MailState {
+  readonly seq: number;
+  readonly fetched: boolean;
+}

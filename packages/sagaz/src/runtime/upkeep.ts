@@ -1,0 +1,71 @@
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import type { Beat, ClaimedSaga, SagaStorage } from "../ports/storage.ts";
+import { CLAIM_MAX } from "./intake.ts";
+import type { Timers } from "./timers.ts";
+
+/** A definition that no live worker holds for this long parks its sagas. */
+export const DEFINITION_MISSING_MS = 300_000;
+/** Partitions are made ahead, and old mail is cleared, once in this time. */
+const MAINTAIN_EVERY_MS = 3_600_000;
+
+/** What {@link Upkeep} needs of its worker. */
+export interface UpkeepParts {
+  readonly storage: SagaStorage;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly timers: Timers;
+  readonly epoch: () => number;
+  /** Workers sweep at different moments. */
+  readonly jitterMs: () => number;
+  readonly isWanted: () => boolean;
+  /** Sagas of a dead worker can be claimed now. */
+  readonly onReleased: () => void;
+  /** A saga that nobody can run was claimed, to be parked. */
+  readonly onOrphan: (saga: ClaimedSaga) => void;
+}
+
+/** The work that keeps the whole going: every worker does it, none is special, and twice does no harm. */
+export class Upkeep {
+  readonly #parts: UpkeepParts;
+  #maintainedAt: number;
+
+  constructor(parts: UpkeepParts) {
+    this.#parts = parts;
+    this.#maintainedAt = parts.clock.monotonic();
+  }
+
+  /** A heartbeat says whether there is something to sweep. */
+  onBeat(beat: Beat): void {
+    const { clock, timers, jitterMs } = this.#parts;
+    if (beat.upkeep) timers.later(jitterMs(), () => void this.#sweep());
+    if (clock.monotonic() - this.#maintainedAt > MAINTAIN_EVERY_MS) void this.#maintain();
+  }
+
+  /** Lets go of the sagas of dead workers, and collects those that nobody can run. */
+  async #sweep(): Promise<void> {
+    const { storage, log, epoch, isWanted, onReleased, onOrphan } = this.#parts;
+    if (!isWanted()) return;
+    try {
+      const sagas = await storage.leases.fenceExpired();
+      if (sagas > 0) {
+        log.info("sagaz: took over from a dead worker", { sagas });
+        onReleased();
+      }
+      const orphans = { epoch: epoch(), missingMs: DEFINITION_MISSING_MS, limit: CLAIM_MAX };
+      for (const saga of await storage.upkeep.claimOrphans(orphans)) onOrphan(saga);
+    } catch (error) {
+      log.warn("sagaz: the sweep failed; the next one will do", { error: String(error) });
+    }
+  }
+
+  async #maintain(): Promise<void> {
+    const { storage, clock, log } = this.#parts;
+    this.#maintainedAt = clock.monotonic();
+    try {
+      await storage.upkeep.maintain();
+    } catch (error) {
+      log.warn("sagaz: maintenance failed; the next one will do", { error: String(error) });
+    }
+  }
+}
