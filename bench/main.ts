@@ -4,13 +4,14 @@ import { parseArgs } from "node:util";
 import { fullPlan, quickPlan } from "./engine/plan.ts";
 import { toMarkdown } from "./engine/report.ts";
 import { runEngineBench } from "./engine/run.ts";
+import { systemNames } from "./engine/systems.ts";
 
 const usage = `Usage: npm run bench -- engine [--quick] [--json] [--write] [--only a,b]
 
   --quick   the same measures in under a minute, without a history in the tables
   --json    one JSON document on the standard output (run npm with --silent, or it adds its banner)
   --write   keeps the run in bench/results.md
-  --only    only these systems
+  --only    only these systems: ${systemNames.join(", ")}
 `;
 
 async function main(): Promise<void> {
