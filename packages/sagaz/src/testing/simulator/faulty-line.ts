@@ -1,5 +1,5 @@
 import { SagaError } from "../../core/errors.ts";
-import type { Hint, SagaStorage } from "../../ports/storage.ts";
+import type { ClaimedSaga, Hint, SagaStorage } from "../../ports/storage.ts";
 import type { FakeClock } from "../fake-clock.ts";
 import type { SeededChance } from "../seeded-chance.ts";
 import type { Faults } from "./faults.ts";
@@ -44,13 +44,16 @@ interface Fate {
 export class FaultyLine {
   readonly storage: SagaStorage;
   readonly #parts: LineParts;
+  /** Sagas that a claim took although its answer was lost: an adapter hands them over with the next claim. */
+  #doubtful: ClaimedSaga[] = [];
 
   constructor(parts: LineParts) {
     this.#parts = parts;
     this.storage = this.#wrap(parts.storage);
   }
 
-  #wrap({ journal, leases, mailbox, queries, upkeep, ...storage }: SagaStorage): SagaStorage {
+  #wrap(inner: SagaStorage): SagaStorage {
+    const { journal, queries, upkeep, ...storage } = inner;
     const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
     const reads = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: false });
     return {
@@ -66,26 +69,8 @@ export class FaultyLine {
         startIn: (tx, start) => journal.startIn(tx, start),
         transaction: (work) => journal.transaction(work),
       },
-      leases: {
-        register: (worker) => writes("register", () => leases.register(worker)),
-        beat: (epoch) => writes("beat", () => leases.beat(epoch)),
-        fenceExpired: () => writes("fenceExpired", () => leases.fenceExpired()),
-        claim: (claim) => writes("claim", () => leases.claim(claim)),
-        retire: (epoch) => writes("retire", () => leases.retire(epoch)),
-      },
-      mailbox: {
-        send: (mail) => {
-          const twice = this.#parts.chance.happens(this.#parts.faults().repeatMail);
-          if (twice) this.#parts.history.saw("duplicate mails");
-          return writes("send", async () => {
-            await mailbox.send(mail);
-            if (twice) await mailbox.send(mail);
-          });
-        },
-        fetch: (epoch, limit) => reads("fetch", () => mailbox.fetch(epoch, limit)),
-        refuse: (epoch, refusals) => writes("refuse", () => mailbox.refuse(epoch, refusals)),
-        outcome: (mail) => reads("outcome", () => mailbox.outcome(mail)),
-      },
+      leases: this.#leases(inner),
+      mailbox: this.#mailbox(inner),
       queries: {
         find: (id) => reads("find", () => queries.find(id)),
         journal: (id, range) => reads("journal", () => queries.journal(id, range)),
@@ -96,17 +81,76 @@ export class FaultyLine {
       },
       upkeep: {
         maintain: () => writes("maintain", () => upkeep.maintain()),
-        claimOrphans: (claim) => writes("claimOrphans", () => upkeep.claimOrphans(claim)),
+        claimOrphans: (claim) =>
+          this.#claim("claimOrphans", { epoch: claim.epoch, call: () => upkeep.claimOrphans(claim) }),
         writeProjections: (rows) => writes("writeProjections", () => upkeep.writeProjections(rows)),
       },
     };
+  }
+
+  #leases({ leases }: SagaStorage): SagaStorage["leases"] {
+    const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
+    return {
+      register: (worker) => writes("register", () => leases.register(worker)),
+      beat: (epoch) =>
+        writes("beat", async () => {
+          const beat = await leases.beat(epoch);
+          return { ...beat, work: beat.work || (beat.alive && this.#doubtful.length > 0) };
+        }),
+      fenceExpired: () => writes("fenceExpired", () => leases.fenceExpired()),
+      claim: (claim) => this.#claim("claim", { epoch: claim.epoch, call: () => leases.claim(claim) }),
+      retire: (epoch) => writes("retire", () => leases.retire(epoch)),
+    };
+  }
+
+  #mailbox({ mailbox }: SagaStorage): SagaStorage["mailbox"] {
+    const { chance, history, faults } = this.#parts;
+    const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
+    return {
+      send: (mail) => {
+        const twice = chance.happens(faults().repeatMail);
+        if (twice) history.saw("duplicate mails");
+        return writes("send", async () => {
+          await mailbox.send(mail);
+          if (twice) await mailbox.send(mail);
+        });
+      },
+      fetch: (epoch, limit) =>
+        this.#through(() => mailbox.fetch(epoch, limit), { what: "fetch", writes: false }),
+      refuse: (epoch, refusals) => writes("refuse", () => mailbox.refuse(epoch, refusals)),
+      outcome: (mail) => this.#through(() => mailbox.outcome(mail), { what: "outcome", writes: false }),
+    };
+  }
+
+  #claim(
+    what: string,
+    { epoch, call }: { epoch: number; call: Call<readonly ClaimedSaga[]> },
+  ): Promise<readonly ClaimedSaga[]> {
+    const recovering = async () => {
+      const doubtful = this.#doubtful;
+      this.#doubtful = [];
+      const owned = await Promise.all(doubtful.map((saga) => this.#ifOwned(saga, epoch)));
+      const recovered = owned.filter((saga) => saga !== undefined);
+      return recovered.length > 0 ? recovered : call();
+    };
+    const lost = (claimed: readonly ClaimedSaga[]) => void this.#doubtful.push(...claimed);
+    return this.#through(recovering, { what, writes: true, lost });
+  }
+
+  async #ifOwned(saga: ClaimedSaga, epoch: number): Promise<ClaimedSaga | undefined> {
+    const row = await this.#parts.storage.queries.find(saga.sagaId);
+    return row?.owner === epoch ? saga : undefined;
   }
 
   #hint(listener: (hint: Hint) => void, hint: Hint): void {
     if (this.#parts.receiver.isRunning) listener(hint);
   }
 
-  #through<Answer>(call: Call<Answer>, { what, writes }: { what: string; writes: boolean }): Promise<Answer> {
+  #through<Answer>(
+    call: Call<Answer>,
+    line: { what: string; writes: boolean; lost?: (answer: Answer) => void },
+  ): Promise<Answer> {
+    const { what, writes } = line;
     const { receiver, clock } = this.#parts;
     const fate = this.#drawFate();
     return new Promise<Answer>((resolve, reject) => {
@@ -123,9 +167,10 @@ export class FaultyLine {
         if (receiver.isDead && this.#parts.chance.happens(0.5)) return;
         if (fate.end === "refused" || this.#parts.isDown()) return unavailable();
         const answer = call();
+        answer.catch(() => {}); // heard below, once its time has come
         const back = () =>
           fate.end === "lost" || this.#parts.isDown()
-            ? answer.then(lost, lost)
+            ? answer.then((value) => (line.lost?.(value), lost()), lost)
             : answer.then(
                 (value) => receiver.deliver(() => resolve(value)),
                 (error: unknown) => receiver.deliver(() => reject(error as Error)),
