@@ -20,42 +20,39 @@ interface Place {
 const DEPTH_MAX = 200;
 
 function check(value: unknown, place: Place): void {
-  switch (typeof value) {
-    case "string":
-    case "boolean":
-      return;
-    case "number":
-      if (!Number.isFinite(value)) throw notJson(place, `${value} is no JSON number`);
-      return;
-    case "object":
-      if (value !== null) checkObject(value, place);
-      return;
-    case "undefined":
-      if (place.path !== "$") throw notJson(place, "undefined has no place in a list");
-      return;
-    default:
-      throw notJson(place, `a ${typeof value} is no JSON value`);
+  if (typeof value === "object") {
+    if (value !== null) checkObject(value, place);
+  } else if (typeof value === "number") {
+    if (!Number.isFinite(value)) throw notJson(place, `${value} is no JSON number`);
+  } else if (value === undefined) {
+    if (place.path !== "$") throw notJson(place, "undefined has no place in a list");
+  } else if (typeof value !== "string" && typeof value !== "boolean") {
+    throw notJson(place, `a ${typeof value} is no JSON value`);
   }
 }
 
-function checkObject(value: object, { what, path, above }: Place): void {
-  const place = { what, path, above };
-  if (above.includes(value)) throw notJson(place, "it contains itself");
-  if (above.length >= DEPTH_MAX) throw notJson(place, `it is nested deeper than ${DEPTH_MAX}`);
-  const inside = [...above, value];
+function checkObject(value: object, place: Place): void {
+  const { what, path } = place;
+  if (place.above.includes(value)) throw notJson(place, "it contains itself");
+  if (place.above.length >= DEPTH_MAX) throw notJson(place, `it is nested deeper than ${DEPTH_MAX}`);
+  const above = [...place.above, value];
   if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) check(value[i], { what, path: `${path}[${i}]`, above: inside });
+    for (let i = 0; i < value.length; i++) check(value[i], { what, path: `${path}[${i}]`, above });
     return;
   }
+  checkPlain(value, place);
+  for (const [key, one] of Object.entries(value)) {
+    if (one !== undefined) check(one, { what, path: `${path}.${key}`, above });
+  }
+}
+
+function checkPlain(value: object, place: Place): void {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     throw notJson(place, `a ${className(value)} would come back as something else`);
   }
   if ("toJSON" in value && typeof value.toJSON === "function")
     throw notJson(place, "its toJSON would change it");
-  for (const [key, one] of Object.entries(value)) {
-    if (one !== undefined) check(one, { what, path: `${path}.${key}`, above: inside });
-  }
 }
 
 function className(value: object): string {

@@ -63,8 +63,8 @@ export class ClassicSaga<Input = unknown, Output = Results> {
     name: string,
     action: (ctx: StepContext<Input>) => Result,
     ...[compensation, options = {}]: [
-      compensation?: ((ctx: UndoContext<Input, Awaited<Result>>) => unknown) | null | undefined,
-      options?: ClassicStepOptions<Input, Awaited<Result>>,
+      compensation?: ((ctx: UndoContext<Input, NoInfer<Awaited<Result>>>) => unknown) | null | undefined,
+      options?: ClassicStepOptions<Input, NoInfer<Awaited<Result>>>,
     ]
   ): this {
     checkOptionNames(`step "${name}" of "${this.#options.name}"`, options, STEP_OPTION_NAMES);

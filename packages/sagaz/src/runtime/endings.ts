@@ -73,7 +73,7 @@ export class Endings {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
-    for (const sagaId of [...this.#waiters.keys()]) this.#wakeAll(sagaId, { which: () => true });
+    for (const sagaId of this.#waiters.keys()) this.#wakeAll(sagaId, { which: () => true });
   }
 
   #wakeAll(
@@ -81,7 +81,7 @@ export class Endings {
     { which, state }: { which: (waiter: Waiter) => boolean; state?: SagaState },
   ): void {
     const waiters = this.#waiters.get(sagaId);
-    for (const waiter of [...(waiters ?? [])]) {
+    for (const waiter of waiters ?? []) {
       if (!which(waiter)) continue;
       waiters?.delete(waiter);
       waiter.wake(state);

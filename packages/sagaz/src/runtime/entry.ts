@@ -1,7 +1,6 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
-import type { JournalEntry, SagaStarted } from "../core/saga/events.ts";
-import { itemKey } from "../core/saga/state.ts";
-import type { SagaState } from "../core/saga/state.ts";
+import type { JournalEntry, Reused, SagaStarted } from "../core/saga/events.ts";
+import type { SagaState, StepState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { WaitReason } from "../core/saga/status.ts";
 import { must } from "../core/must.ts";
@@ -72,7 +71,8 @@ export function toRowChange(
   state: SagaState,
   { waitingFor, release }: { waitingFor: WaitReason | null; release: RowChange["release"] },
 ): RowChange {
-  return { ...toRow(state), waitingFor, release };
+  const stands = state.parked !== undefined || state.pausedAt !== undefined;
+  return { ...toRow(state), waitingFor: stands ? "operator" : waitingFor, release };
 }
 
 /** New sagas that an event brings about: they exist if and only if it is recorded. */
@@ -120,14 +120,11 @@ function toForkStart(
   { definition, state }: Scope,
 ): SagaStarted {
   const { fromStep } = event.data;
-  const reused: Record<string, { result: unknown }> = {};
+  const reused: Record<string, Reused> = {};
   for (const [name, step] of state.steps) {
     const again = name === fromStep || definition.graph.ancestors.get(name)?.has(fromStep);
-    if (again || step.status !== "done") continue;
-    reused[name] = { result: step.result ?? null };
-    step.itemStates.forEach((item, index) => {
-      if (item?.status === "done") reused[itemKey(name, index)] = { result: item.result ?? null };
-    });
+    if (again) continue;
+    for (const one of [step, ...step.itemStates]) if (one?.status === "done") reused[one.key] = toReused(one);
   }
   const { parent: _parent, idempotencyKey: _key, startAt: _startAt, ...started } = state.started;
   return {
@@ -137,6 +134,10 @@ function toForkStart(
     forkOf: { sagaId: state.sagaId, fromStep },
     reused,
   };
+}
+
+function toReused({ result = null, items, childId }: StepState): Reused {
+  return { result, ...(items ? { items } : {}), ...(childId === undefined ? {} : { childId }) };
 }
 
 /** Requests to other sagas that an event brings about. */

@@ -1,7 +1,8 @@
 import { isSagaError, SagaError } from "../core/errors.ts";
-import type { AppendEntry, SagaStorage } from "../ports/storage.ts";
+import type { AppendEntry, SagaStorage, Tail } from "../ports/storage.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
+import { judge } from "./doubt.ts";
 
 /** Entries of one batch, and roughly the bytes of their payloads. */
 export const BATCH_ENTRIES_MAX = 1_000;
@@ -122,22 +123,25 @@ export class JournalWriter {
   /** Writes a batch, whatever it takes; afterwards each of its entries has heard how it ended. */
   async #write(batch: readonly Waiting[]): Promise<void> {
     let open = batch;
-    let delayMs = OUTAGE_DELAY_MS.first;
-    let inDoubt = false;
-    while (open.length > 0 && !this.#closed) {
-      const error = inDoubt ? undefined : await this.#try(open);
-      if (!inDoubt && !error) return settle(open, undefined);
-      if (error?.code === "SAGAZ_FENCED") return this.#fenced(open, error);
-      if (error && !error.retryable) return this.#refused(open, error);
-      if (error)
-        this.#log.warn("sagaz: a write waits for the storage", { code: error.code, message: error.message });
+    for (
+      let delayMs = OUTAGE_DELAY_MS.first;
+      !this.#closed;
+      delayMs = Math.min(delayMs * 2, OUTAGE_DELAY_MS.most)
+    ) {
+      if (open.length === 0) return;
+      const error = await this.#try(open);
+      if (!error?.retryable || error.code === "SAGAZ_FENCED") return this.#ended(open, error);
+      this.#log.warn("sagaz: a write waits for the storage", { code: error.code, message: error.message });
       await this.#pause(delayMs);
-      delayMs = Math.min(delayMs * 2, OUTAGE_DELAY_MS.most);
-      const left = await this.#reconcile(open);
-      inDoubt = left === undefined;
-      open = left ?? open;
+      open = await this.#reconcile(open, delayMs);
     }
-    if (this.#closed) settle(open, this.#closed);
+    settle(open, this.#closed);
+  }
+
+  async #ended(batch: readonly Waiting[], error: SagaError | undefined): Promise<void> {
+    if (!error) settle(batch, undefined);
+    else if (error.code === "SAGAZ_FENCED") this.#fenced(batch, error);
+    else await this.#refused(batch, error);
   }
 
   async #try(batch: readonly Waiting[]): Promise<SagaError | undefined> {
@@ -166,53 +170,37 @@ export class JournalWriter {
   }
 
   /**
-   * After a broken connection: what is stored decides. A batch whose commit was in doubt is found done or not done.
-   * Sagas whose tail is gone (a failover that lost the last commits) or whose owner changed are given up, so that they
-   * are loaded anew. Answers what is left to write, or undefined while nothing can be read.
+   * After a broken connection: what is stored decides, however long it takes until it can be read. A batch whose commit
+   * was in doubt is found written or not written. Sagas whose tail is gone (a failover that lost the last commits) or
+   * whose owner changed are given up, so that they are loaded anew. Answers what is left to write.
    */
-  async #reconcile(batch: readonly Waiting[]): Promise<readonly Waiting[] | undefined> {
+  async #reconcile(batch: readonly Waiting[], firstDelayMs: number): Promise<readonly Waiting[]> {
     const acked = new Map<string, number>();
     for (const { sagaId, ackedSeq } of this.#held.held()) acked.set(sagaId, ackedSeq);
     for (const { entry } of batch) if (!acked.has(entry.sagaId)) acked.set(entry.sagaId, 0);
-    const stored = await this.#tails([...acked.keys()]);
-    if (!stored) return undefined;
-    for (const [sagaId, seq] of acked) {
-      const tail = stored.get(sagaId);
-      if (seq > 0 && (!tail || tail.seq < seq)) this.#held.lost(sagaId);
+    let stored = await this.#tails([...acked.keys()]);
+    for (let delayMs = firstDelayMs; !stored; delayMs = Math.min(delayMs * 2, OUTAGE_DELAY_MS.most)) {
+      if (this.#closed) return batch;
+      await this.#pause(delayMs);
+      stored = await this.#tails([...acked.keys()]);
     }
-    return batch.filter((waiting) => !this.#isSettled(waiting, { acked, stored }));
+    for (const [sagaId, seq] of acked) if ((stored.get(sagaId)?.seq ?? 0) < seq) this.#held.lost(sagaId);
+    return batch.filter((waiting) => this.#isOpen(waiting, { acked, stored }));
   }
 
-  #isSettled(
+  #isOpen(
     { entry, written }: Waiting,
     { acked, stored }: { acked: ReadonlyMap<string, number>; stored: ReadonlyMap<string, Tail> },
   ): boolean {
-    const tail = stored.get(entry.sagaId);
-    const seq = tail?.seq ?? 0;
-    const last = entry.firstSeq + entry.events.length - 1;
-    if (seq < (acked.get(entry.sagaId) ?? 0)) {
-      written(new SagaError("SAGAZ_CONFLICT", { sagaId: entry.sagaId, seq: entry.firstSeq }));
-      return true;
-    }
-    const ours = tail === undefined || tail.owner === this.#epoch;
-    if (entry.events.length > 0 && seq >= last) {
-      // Recorded, unless another owner recorded something else under these numbers; then its owner is not us.
-      const released = entry.row?.release !== undefined && tail?.owner === null;
-      written(
-        ours || released
-          ? undefined
-          : new SagaError("SAGAZ_CONFLICT", { sagaId: entry.sagaId, seq: entry.firstSeq }),
-      );
-      return true;
-    }
-    if (ours) return false;
-    const justReleased = entry.events.length === 0 && tail?.owner === null;
-    written(
-      justReleased
-        ? undefined
-        : new SagaError("SAGAZ_CONFLICT", { sagaId: entry.sagaId, seq: entry.firstSeq }),
-    );
-    return true;
+    const { sagaId, firstSeq: seq } = entry;
+    const verdict = judge(entry, {
+      tail: stored.get(sagaId),
+      ackedSeq: acked.get(sagaId) ?? 0,
+      epoch: this.#epoch,
+    });
+    if (verdict === "not written") return true;
+    written(verdict === "written" ? undefined : new SagaError("SAGAZ_CONFLICT", { sagaId, seq }));
+    return false;
   }
 
   async #tails(sagaIds: readonly string[]): Promise<Map<string, Tail> | undefined> {
@@ -234,8 +222,6 @@ export class JournalWriter {
     return new Promise((resolve) => this.#clock.setTimer(delayMs, resolve));
   }
 }
-
-type Tail = { readonly sagaId: string; readonly seq: number; readonly owner: number | null };
 
 function settle(batch: readonly Waiting[], error: SagaError | undefined): void {
   for (const { written } of batch) written(error);

@@ -8,7 +8,6 @@ import { consoleLog } from "../ports/log.ts";
 import type { Log } from "../ports/log.ts";
 import type { SagaStorage } from "../ports/storage.ts";
 import { Endings } from "./endings.ts";
-import { KeyedStarts } from "./keyed-starts.ts";
 import { PAYLOAD_BYTES_MAX } from "./payload.ts";
 import { Registry } from "./registry.ts";
 import { Sagas } from "./sagas.ts";
@@ -85,8 +84,7 @@ export class SagaOrchestrator implements AsyncDisposable {
       log,
       isLocal: (sagaId) => worker.find(sagaId) !== undefined,
     });
-    const keyed = new KeyedStarts(worker);
-    this.sagas = new Sagas({ storage, registry, worker, endings: this.#endings, keyed, payloadBytesMax });
+    this.sagas = new Sagas({ storage, registry, worker, endings: this.#endings, payloadBytesMax });
   }
 
   /** Sagas in this process's memory. */

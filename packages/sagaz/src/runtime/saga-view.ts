@@ -1,5 +1,6 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { RecordedError } from "../core/saga/events.ts";
+import { newStepState } from "../core/saga/state.ts";
 import type { SagaState, StepState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { SagaStatus, StepStatus, WaitReason } from "../core/saga/status.ts";
@@ -80,43 +81,37 @@ function stepViews(state: SagaState, definition: SagaDefinition | undefined): St
   const names = definition ? definition.steps.map(({ name }) => name) : [...state.steps.keys()];
   return names.flatMap((name) => {
     const dependsOn = definition?.graph.byName.get(name)?.dependsOn ?? [];
-    const step = state.steps.get(name);
-    const items = (step?.itemStates ?? []).filter((item) => item !== undefined);
-    return [step ?? name, ...items].map((one) => stepView(state, one, dependsOn));
+    const step = state.steps.get(name) ?? newStepState(name);
+    const items = step.itemStates.filter((item) => item !== undefined);
+    return [step, ...items].map((one) => stepView(state, one, dependsOn));
   });
 }
 
-function stepView(state: SagaState, step: StepState | string, dependsOn: readonly string[]): StepView {
-  const known = typeof step === "string" ? undefined : step;
-  const key = typeof step === "string" ? step : step.key;
+function stepView(state: SagaState, step: StepState, dependsOn: readonly string[]): StepView {
+  const { key, tries, result, error, undoError, childId } = step;
   return {
     step: key,
-    status: statusOf(state, known, dependsOn),
+    status: statusOf(state, step, dependsOn),
     dependsOn,
-    attempts: known?.tries.action ?? 0,
-    undoAttempts: known?.tries.undo ?? 0,
-    result: known?.result,
-    error: known?.error,
-    undoError: known?.undoError,
-    childId: known?.childId,
+    attempts: tries.action,
+    undoAttempts: tries.undo,
+    result,
+    error,
+    undoError,
+    childId,
     blocked: state.blocked.get(key),
   };
 }
 
 /** The graph is static: an open step whose dependencies are done is running, without any event that says so. */
-function statusOf(state: SagaState, step: StepState | undefined, dependsOn: readonly string[]): StepStatus {
-  const status = step?.status ?? "pending";
+function statusOf(state: SagaState, step: StepState, dependsOn: readonly string[]): StepStatus {
+  const { status } = step;
   if (isEnded(state.status)) return status;
-  if (state.direction === "backward") return undoing(state.status, step) ? "compensating" : status;
+  if (state.direction === "backward") return isUndoing(state.status, step) ? "compensating" : status;
   if (status !== "pending" || state.status !== "running") return status;
   return dependsOn.every((name) => state.steps.get(name)?.status === "done") ? "running" : "pending";
 }
 
-function undoing(status: SagaStatus, step: StepState | undefined): boolean {
-  return (
-    status === "compensating" &&
-    step !== undefined &&
-    step.tries.undo > 0 &&
-    (step.status === "done" || step.status === "maybe_done")
-  );
+function isUndoing(saga: SagaStatus, { tries, status }: StepState): boolean {
+  return saga === "compensating" && tries.undo > 0 && (status === "done" || status === "maybe_done");
 }

@@ -41,6 +41,7 @@ const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
  */
 export function newId(atMs: number, chance: Chance): string {
   const bytes = new Uint8Array(16);
+  // oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- Chance.fill is not Array.prototype.fill
   chance.fill(bytes);
   let rest = atMs;
   for (let i = 5; i >= 0; i--) {

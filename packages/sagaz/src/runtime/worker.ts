@@ -61,6 +61,8 @@ export interface WorkerParts {
 
 /** Hints are gathered for this long, so that a burst of them makes one query. */
 const HINT_MS = 2;
+/** Pause between looks whether attempts have settled. */
+const SETTLE_LOOK_MS = 5;
 const NOBODY_HOLDS_IT = "no live worker holds its definition";
 /** A saga that this process has just started: nobody has written to it yet. */
 const NO_MAIL: MailState = { seq: 0, fetched: true };
@@ -154,7 +156,6 @@ export class Worker implements RunnerHost {
   get payloadBytesMax(): number {
     return this.#parts.options.payloadBytesMax;
   }
-  /** Sagas in this process's memory. */
   get sagasInFlight(): number {
     return this.#runners.size;
   }
@@ -397,6 +398,3 @@ export class Worker implements RunnerHost {
     }
   }
 }
-
-/** Pause between looks whether attempts have settled. */
-const SETTLE_LOOK_MS = 5;

@@ -50,13 +50,16 @@ function keysThatMayHaveRun(view: View, step: StepDefinition): string[] {
 
 /** Items begin in order, no more at a time than `concurrency`: only the first open ones can have been in flight. */
 function itemsInWindow(view: View, step: MapStep): string[] {
-  const state = view.state.steps.get(step.name);
-  const keys: string[] = [];
-  for (let index = 0; index < (state?.items?.length ?? 0) && keys.length < step.concurrency; index++) {
-    const status = state?.itemStates[index]?.status ?? "pending";
-    if (status !== "done" && status !== "skipped") keys.push(itemKey(step.name, index));
+  const { items = [], itemStates = [] } = view.state.steps.get(step.name) ?? {};
+  const inWindow: string[] = [];
+  for (let index = 0; index < items.length && inWindow.length < step.concurrency; index++) {
+    if (!isOver(itemStates[index])) inWindow.push(itemKey(step.name, index));
   }
-  return keys.filter((key) => isOpen(view, key));
+  return inWindow.filter((key) => isOpen(view, key));
+}
+
+function isOver(item: StepState | undefined): boolean {
+  return item?.status === "done" || item?.status === "skipped";
 }
 
 function doubt(view: View, step: StepDefinition, key: string): void {

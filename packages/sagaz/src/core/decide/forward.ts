@@ -1,5 +1,4 @@
 import type { ActionStep, MapStep, SignalStep, StepDefinition } from "../definition/definition.ts";
-import { unreachable } from "../must.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { itemKey, findStep } from "../saga/state.ts";
 import { mayStartNow } from "./admission.ts";
@@ -33,21 +32,13 @@ function stepEvents(view: View, step: StepDefinition): SagaEvent[] {
   if (step.role === "pivot" && view.state.pivotStartedSeq === undefined) {
     return [{ type: "pivot_started", step: step.name, data: {} }];
   }
-  switch (step.kind) {
-    case "signal":
-      return signalEvents(view, step);
-    case "sleep": {
-      const until = view.state.steps.get(step.name)?.timerUntil;
-      return until !== undefined && until <= view.now
-        ? [{ type: "step_done", step: step.name, data: {} }]
-        : [];
-    }
-    case "action":
-    case "child":
-      return [];
-    default:
-      return unreachable(step);
-  }
+  if (step.kind === "signal") return signalEvents(view, step);
+  return step.kind === "sleep" ? sleepEvents(view, step.name) : [];
+}
+
+function sleepEvents(view: View, step: string): SagaEvent[] {
+  const until = view.state.steps.get(step)?.timerUntil;
+  return until !== undefined && until <= view.now ? [{ type: "step_done", step, data: {} }] : [];
 }
 
 function signalEvents(view: View, step: SignalStep): SagaEvent[] {
@@ -90,8 +81,6 @@ function startStep(view: View, move: Draft, step: StepDefinition): void {
     case "signal":
       waitFor(move, "signal");
       return wake(move, deadline(view, readySince(view, step), step.waitMs));
-    default:
-      return unreachable(step);
   }
 }
 

@@ -1,3 +1,4 @@
+import { checkJson } from "../json.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { isEnded } from "../saga/status.ts";
 import { backward } from "./backward.ts";
@@ -22,12 +23,16 @@ export function next(view: View): Move {
   if (isEnded(view.state.status) || move.abandon.length > 0) return move;
   const events = admission(view) ?? sagaTimeout(view, move) ?? answerCancel(view);
   if (events) return onlyEvents(events);
-  if (view.state.direction === "backward") backward(view, move);
-  else if (view.state.failure) unwind(view, move);
+  go(view, move);
+  return move.events.length > 0 ? onlyEvents(move.events) : move;
+}
+
+function go(view: View, move: Draft): void {
+  const { direction, failure, parked, pausedAt } = view.state;
+  if (direction === "backward") backward(view, move);
+  else if (failure) unwind(view, move);
   else goForward(view, move);
-  if (move.events.length > 0) return onlyEvents(move.events);
-  if (view.state.parked || view.state.pausedAt !== undefined) move.waitingFor = "operator";
-  return move;
+  if (parked || pausedAt !== undefined) move.waitingFor = "operator";
 }
 
 function onlyEvents(events: readonly SagaEvent[]): Move {
@@ -50,14 +55,17 @@ function completion(view: View): SagaEvent {
   const { output } = view.definition;
   if (!output) return { type: "saga_completed", data: {} };
   try {
-    return {
-      type: "saga_completed",
-      data: { output: output(resultsOf(view.state), view.state.started.input) },
-    };
+    return { type: "saga_completed", data: withOutput(output(resultsOf(view.state), view.state.started.input)) };
   } catch (error) {
     const { message } = toRecordedError(error, "error");
     return { type: "saga_parked", data: { reason: "output_failed", detail: message } };
   }
+}
+
+/** The output as the journal will give it back, so that it is the same before and after a crash. */
+function withOutput(output: unknown): { output?: unknown } {
+  checkJson(output, "the output of the saga");
+  return output === undefined ? {} : { output: JSON.parse(JSON.stringify(output)) as unknown };
 }
 
 /** Attempts that take too long are told to stop; those that do not stop either are given up on. */

@@ -157,12 +157,17 @@ export function toRecordedError(thrown: unknown, kind: RecordedError["kind"]): R
   const code = read(thrown, "code");
   const stack = read(thrown, "stack");
   return {
-    name: isError ? String(read(thrown, "name") ?? "Error") : "NonError",
+    name: isError ? nameOf(thrown) : "NonError",
     message: clip(message),
     kind,
     ...(typeof code === "string" ? { code } : {}),
     ...(typeof stack === "string" && kind !== "business" ? { stack: clip(stack) } : {}),
   };
+}
+
+function nameOf(thrown: unknown): string {
+  const name = read(thrown, "name");
+  return typeof name === "string" ? name : "Error";
 }
 
 function describe(thrown: unknown): string {

@@ -2,12 +2,11 @@ import { SagaError } from "../errors.ts";
 import type { SagaErrorCode } from "../errors.ts";
 import { LIMITS } from "../definition/policies.ts";
 import { didYouMean } from "../definition/suggest.ts";
-import { unreachable } from "../must.ts";
 import type { Deed, RecordedError, SagaEvent } from "../saga/events.ts";
 import { findStep } from "../saga/state.ts";
 import { isEnded } from "../saga/status.ts";
 import type { SagaStatus } from "../saga/status.ts";
-import { settleLate } from "./settle.ts";
+import { failForGood, settleLate } from "./settle.ts";
 import { toTask } from "./task.ts";
 import { isPastPivot, isPivotOpen, stepOf, triesOf } from "./view.ts";
 import type { View } from "./view.ts";
@@ -63,35 +62,24 @@ type Of<K extends Kind> = Extract<SagaRequest, { kind: K }>;
  * @throws SagaError with a code that says why it is refused; then nothing happens.
  */
 export function answer(view: View, request: SagaRequest): SagaEvent[] {
-  switch (request.kind) {
-    case "signal":
-      return receiveSignal(view, request);
-    case "cancel":
-      return cancel(view, request);
-    case "pause":
-      return pause(view, request);
-    case "resume":
-      return view.state.pausedAt === undefined ? [] : [{ type: "saga_resumed", data: deed(request) }];
-    case "retry":
-      return retry(view, request);
-    case "force_close":
-      return forceClose(view, request);
-    case "skip":
-      return skip(view, request);
-    case "resolve":
-      return resolve(view, request);
-    case "fork":
-      return fork(view, request);
-    case "child_ended":
-      return childEnded(view, request);
-    case "child_parked":
-      return childParked(view, request);
-    case "late_effect":
-      return lateEffect(view, request);
-    default:
-      return unreachable(request);
-  }
+  const handler = HANDLERS[request.kind] as (view: View, request: SagaRequest) => SagaEvent[];
+  return handler(view, request);
 }
+
+const HANDLERS: { readonly [K in Kind]: (view: View, request: Of<K>) => SagaEvent[] } = {
+  signal: receiveSignal,
+  cancel,
+  pause,
+  resume,
+  retry,
+  force_close: forceClose,
+  skip,
+  resolve,
+  fork,
+  child_ended: childEnded,
+  child_parked: childParked,
+  late_effect: lateEffect,
+};
 
 function deed({ actor, reason }: Deed): Deed {
   return { actor, reason };
@@ -131,6 +119,10 @@ function cancel(view: View, request: Of<"cancel">): SagaEvent[] {
 function pause(view: View, request: Of<"pause">): SagaEvent[] {
   if (isEnded(view.state.status)) throw ended(view, "pause");
   return view.state.pausedAt === undefined ? [{ type: "saga_paused", data: deed(request) }] : [];
+}
+
+function resume(view: View, request: Of<"resume">): SagaEvent[] {
+  return view.state.pausedAt === undefined ? [] : [{ type: "saga_resumed", data: deed(request) }];
 }
 
 function retry(view: View, request: Of<"retry">): SagaEvent[] {
@@ -209,33 +201,24 @@ function fork(view: View, request: Of<"fork">): SagaEvent[] {
   return [{ type: "saga_forked", data: { forkId, fromStep, ...input, ...deed(request) } }];
 }
 
-function childEnded(
-  view: View,
-  { step: key, childId, status, output, detail }: Of<"child_ended">,
-): SagaEvent[] {
+function childEnded(view: View, request: Of<"child_ended">): SagaEvent[] {
+  const { step: key, childId, status, output } = request;
   const step = findStep(view.state, key);
   if (step?.childId !== childId || isEnded(view.state.status)) return [];
   if (view.state.direction === "backward") return childUndone(view, key, status);
   if (step.status !== "pending") return [];
   if (status === "completed") return [{ type: "step_done", step: key, data: withResult(output) }];
-  const error: RecordedError = {
-    name: "ChildEnded",
-    message: detail ?? `the child saga ended as ${status}`,
-    kind: "business",
-  };
-  if (status === "forced_closed")
-    return [{ type: "saga_parked", data: { reason: "child_failed", step: key, detail: error.message } }];
-  const failed: SagaEvent = { type: "step_failed", step: key, data: { error } };
-  const stuck = isPastPivot(view) && key !== view.definition.pivot;
-  return stuck
-    ? [
-        failed,
-        {
-          type: "saga_parked",
-          data: { reason: "step_failed_after_pivot", step: key, detail: error.message },
-        },
-      ]
-    : [failed];
+  return childFailed(view, request);
+}
+
+function childFailed(view: View, { step: key, status, detail }: Of<"child_ended">): SagaEvent[] {
+  const message = detail ?? `the child saga ended as ${status}`;
+  if (status === "forced_closed") {
+    return [{ type: "saga_parked", data: { reason: "child_failed", step: key, detail: message } }];
+  }
+  const error: RecordedError = { name: "ChildEnded", message, kind: "business" };
+  const step = stepOf(view, key);
+  return step ? failForGood(view, { key, step }, error) : [];
 }
 
 function childUndone(view: View, key: string, status: SagaStatus): SagaEvent[] {

@@ -1,12 +1,20 @@
 import { LIMITS } from "../definition/policies.ts";
 import type { StepDefinition } from "../definition/definition.ts";
-import { unreachable } from "../must.ts";
 import type { RecordedError, SagaEvent } from "../saga/events.ts";
 import { findStep } from "../saga/state.ts";
 import { backoff } from "./delay.ts";
 import type { Outcome } from "./outcome.ts";
 import { mayStillStart } from "./admission.ts";
-import { isPastPivot, readySince, deadline, retryOf, setTries, taskId, triesOf } from "./view.ts";
+import {
+  deadline,
+  isPastPivot,
+  mayHaveHappened,
+  readySince,
+  retryOf,
+  setTries,
+  taskId,
+  triesOf,
+} from "./view.ts";
 import type { Task, View } from "./view.ts";
 
 type Unknown = Extract<Outcome, { type: "unknown" }>;
@@ -151,26 +159,25 @@ function prepared(view: View, task: Task, result: unknown): SagaEvent[] {
     case "action":
     case "signal":
       return [];
-    default:
-      return unreachable(step);
   }
 }
 
 function settleUndo(view: View, task: Task, outcome: Outcome): SagaEvent[] {
-  const { key, step, round } = task;
-  const state = findStep(view.state, key);
+  const state = findStep(view.state, task.key);
   // A late effect has begun a new round, or a person has settled it: what this call did is not what counts.
-  if (!state || state.undoRound !== round || (state.status !== "done" && state.status !== "maybe_done"))
-    return [];
-  if (outcome.type === "done")
-    return [{ type: "step_compensated", step: key, data: withResult(outcome.result) }];
+  if (!state || state.undoRound !== task.round || !mayHaveHappened(state)) return [];
+  if (outcome.type !== "done") return undoFailed(view, task, outcome);
+  return [{ type: "step_compensated", step: task.key, data: withResult(outcome.result) }];
+}
+
+/** A compensation is called again whatever went wrong, until it has used its attempts, or says itself that it is no use. */
+function undoFailed(view: View, { key, step }: Task, outcome: Failed | Unknown): SagaEvent[] {
+  const { error } = outcome;
+  const asked = outcome.type === "failed" ? outcome : { final: false, retryInMs: undefined };
   const attempts = triesOf(view, key).undo + 1;
   setTries(view, key, { undo: attempts });
-  const final = outcome.type === "failed" && outcome.final;
-  const { error } = outcome;
-  if (!final && attempts < step.undoRetry.maxAttempts) {
-    const asked = outcome.type === "failed" ? outcome.retryInMs : undefined;
-    const delayMs = asked ?? backoff(step.undoRetry, attempts, view.luck);
+  if (!asked.final && attempts < step.undoRetry.maxAttempts) {
+    const delayMs = asked.retryInMs ?? backoff(step.undoRetry, attempts, view.luck);
     return postpone(view, key, { delayMs, error, type: "undo_retry_scheduled" });
   }
   const failed: SagaEvent = {
@@ -192,12 +199,20 @@ function settleUndo(view: View, task: Task, outcome: Outcome): SagaEvent[] {
 export function settleLate(view: View, task: Task, outcome: Outcome): SagaEvent[] {
   if (task.kind !== "do" || outcome.type !== "done") return [];
   const { key } = task;
-  const status = findStep(view.state, key)?.status ?? "pending";
-  if (status === "done" || status === "skipped" || view.state.status === "forced_closed") return [];
-  if (isOpen(view, key)) return [done(key, outcome.result)];
-  const undoBegan = triesOf(view, key).undo > 0 || view.live.tasks.has(taskId({ kind: "undo", key }));
-  if (status === "maybe_done" && !undoBegan) return [done(key, outcome.result)];
+  if (isSettledFor(view, key)) return [];
+  if (isOpen(view, key) || isNotUndone(view, key)) return [done(key, outcome.result)];
   return [{ type: "late_effect", step: key, data: withResult(outcome.result) }];
+}
+
+function isSettledFor(view: View, key: string): boolean {
+  const status = findStep(view.state, key)?.status;
+  return status === "done" || status === "skipped" || view.state.status === "forced_closed";
+}
+
+/** It counts as maybe done, and no compensation of it has begun. */
+function isNotUndone(view: View, key: string): boolean {
+  if (findStep(view.state, key)?.status !== "maybe_done" || triesOf(view, key).undo > 0) return false;
+  return !view.live.tasks.has(taskId({ kind: "undo", key }));
 }
 
 function isOpen(view: View, key: string): boolean {

@@ -1,4 +1,3 @@
-import { unreachable } from "../must.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { findStep, fromKey } from "../saga/state.ts";
 import { mayStillStart } from "./admission.ts";
@@ -59,8 +58,6 @@ function giveUp(view: View, { key, step, unsettled }: Case): SagaEvent[] {
     case "rerun":
     case "undo":
       return [{ type: "step_maybe_done", step: key, data: { error } }];
-    default:
-      return unreachable(step.onUnknown);
   }
 }
 

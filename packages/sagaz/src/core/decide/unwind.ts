@@ -4,7 +4,7 @@ import { findStep } from "../saga/state.ts";
 import { strategyOf } from "./admission.ts";
 import { forwardEvents, startReady } from "./forward.ts";
 import { decideUnsettled } from "./unsettled.ts";
-import { isHalted, isReady, wake } from "./view.ts";
+import { isHalted, isReady, triesOf, wake } from "./view.ts";
 import type { Draft, View } from "./view.ts";
 
 /**
@@ -42,14 +42,13 @@ function noteUnknown(view: View): void {
   }
 }
 
+/** Steps and items with an attempt that may have taken effect, by the journal as corrected by memory. */
 function unknownKeys(view: View): Set<string> {
   const keys = new Set<string>();
   for (const [key, tries] of view.live.tries) if (tries.unknown) keys.add(key);
   for (const step of view.state.steps.values()) {
-    if (step.tries.unknown && view.live.tries.get(step.key)?.unknown !== false) keys.add(step.key);
-    for (const item of step.itemStates) {
-      if (item?.tries.unknown && view.live.tries.get(item.key)?.unknown !== false) keys.add(item.key);
-    }
+    for (const one of [step, ...step.itemStates])
+      if (one && triesOf(view, one.key).unknown) keys.add(one.key);
   }
   return keys;
 }

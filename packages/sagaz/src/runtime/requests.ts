@@ -1,0 +1,110 @@
+import type { SagaDefinition } from "../core/definition/definition.ts";
+import type { StandardSchema } from "../core/definition/standard-schema.ts";
+import type { SagaRequest } from "../core/decide/requests.ts";
+import { SagaError } from "../core/errors.ts";
+import type { SagaErrorCode } from "../core/errors.ts";
+import type { Deed } from "../core/saga/events.ts";
+import type { MailOutcome, SagaStorage } from "../ports/storage.ts";
+import { toMail } from "./entry.ts";
+import { toPayload, validate } from "./payload.ts";
+import type { Registry } from "./registry.ts";
+import { accept } from "./starts.ts";
+import type { Worker } from "./worker.ts";
+
+/** Who asks, and why: both are written into the saga's history. */
+export interface Reason {
+  readonly reason: string;
+  /** Default: `unknown`. */
+  readonly actor?: string;
+}
+
+const REQUEST_POLL_MS = { first: 2, most: 500 };
+/** A request waits this long for its answer; then it stays stored and is carried out later. */
+const REQUEST_WAIT_MS = 30_000;
+
+/** What {@link Requests} needs. */
+export interface RequestsParts {
+  readonly storage: SagaStorage;
+  readonly registry: Registry;
+  readonly worker: Worker;
+  readonly payloadBytesMax: number;
+}
+
+/** Sends requests to sagas, wherever they run, after checking what can be checked here. */
+export class Requests {
+  readonly #parts: RequestsParts;
+
+  constructor(parts: RequestsParts) {
+    this.#parts = parts;
+  }
+
+  /** Stores the request as mail to the saga's owner, whoever that is, and waits for its answer. */
+  async send(sagaId: string, request: SagaRequest): Promise<void> {
+    const { storage, worker } = this.#parts;
+    const mailId = worker.newId();
+    await storage.mailbox.send(toMail(mailId, sagaId, request));
+    worker.poke();
+    const until = worker.clock.monotonic() + REQUEST_WAIT_MS;
+    for (let delayMs = REQUEST_POLL_MS.first; ; delayMs = Math.min(delayMs * 2, REQUEST_POLL_MS.most)) {
+      await new Promise<void>((resolve) => worker.clock.setTimer(delayMs, resolve));
+      const outcome = await storage.mailbox.outcome({ mailId, sagaId });
+      if (outcome.kind === "done") return;
+      if (outcome.kind === "refused") throw toRefusal(outcome);
+      if (worker.clock.monotonic() >= until)
+        throw new SagaError("SAGAZ_REQUEST_PENDING", { request: request.kind, sagaId });
+    }
+  }
+
+  /** The payload of a signal as its step's schema returns it. @throws SagaError `SAGAZ_SIGNAL_INVALID`, `SAGAZ_NOT_JSON` … */
+  async toSignal(sagaId: string, signal: string, payload: unknown): Promise<unknown> {
+    const checked = await this.#checkSignal(sagaId, signal, payload ?? null);
+    const what = `the payload of signal "${signal}"`;
+    return toPayload(checked ?? null, what, this.#parts.payloadBytesMax).value;
+  }
+
+  /** Only a process that holds the definition can check; when none of its sagas has such a schema it need not look. */
+  async #checkSignal(sagaId: string, signal: string, payload: unknown): Promise<unknown> {
+    const { storage, registry } = this.#parts;
+    if (![...registry].some((definition) => payloadSchema(definition, signal))) return payload;
+    const row = await storage.queries.find(sagaId);
+    const schema = payloadSchema(row && registry.find(row.sagaName, row.version), signal);
+    const checked = schema ? await validate(schema, payload) : { value: payload };
+    if ("issues" in checked) throw new SagaError("SAGAZ_SIGNAL_INVALID", { signal, issues: checked.issues });
+    return checked.value;
+  }
+
+  /** A result given by hand as the step's schema returns it. @throws SagaError `SAGAZ_RESULT_INVALID`, `SAGAZ_NOT_JSON` … */
+  async toResult(sagaId: string, step: string, result: unknown): Promise<unknown> {
+    const row = await this.#parts.storage.queries.find(sagaId);
+    const definition = row && this.#parts.registry.find(row.sagaName, row.version);
+    const schema = definition?.graph.byName.get(step)?.resultSchema;
+    const checked = schema ? await validate(schema, result) : { value: result };
+    if ("issues" in checked)
+      throw new SagaError("SAGAZ_RESULT_INVALID", { step, saga: row?.sagaName, issues: checked.issues });
+    return toPayload(checked.value, `the result of step "${step}"`, this.#parts.payloadBytesMax).value;
+  }
+
+  /** The input of a fork as the saga's schema returns it. @throws SagaError `SAGAZ_INPUT_INVALID` … */
+  async toForkInput(sagaId: string, input: unknown): Promise<unknown> {
+    const row = await this.#parts.storage.queries.find(sagaId);
+    if (!row) throw new SagaError("SAGAZ_SAGA_NOT_FOUND", { sagaId });
+    const definition = this.#parts.registry.find(row.sagaName, row.version);
+    const accepted = definition ? await accept(definition, input) : input;
+    return toPayload(accepted, `the input of "${row.sagaName}"`, this.#parts.payloadBytesMax).value ?? null;
+  }
+}
+
+function payloadSchema(definition: SagaDefinition | undefined, signal: string): StandardSchema | undefined {
+  return definition?.steps.find((step) => step.kind === "signal" && step.signal === signal)?.resultSchema;
+}
+
+function toRefusal({ code, details }: Extract<MailOutcome, { kind: "refused" }>): SagaError {
+  return new SagaError(code as SagaErrorCode, JSON.parse(details) as Record<string, unknown>);
+}
+
+/** Who and why, as the history keeps it. @throws SagaError `SAGAZ_REASON_REQUIRED`. */
+export function toDeed(request: string, { reason, actor = "unknown" }: Reason): Deed {
+  if (typeof reason !== "string" || reason.trim() === "")
+    throw new SagaError("SAGAZ_REASON_REQUIRED", { request });
+  return { actor, reason };
+}

@@ -1,0 +1,151 @@
+import { createHash } from "node:crypto";
+import type { SqlRunner } from "../core/definition/context.ts";
+import type { SagaDefinition } from "../core/definition/definition.ts";
+import { definitionOf } from "../core/definition/definition-of.ts";
+import { SagaError } from "../core/errors.ts";
+import { canonicalJson } from "../core/json.ts";
+import type { SagaStarted } from "../core/saga/events.ts";
+import type { KeyedOutcome, SagaStorage, StartRow } from "../ports/storage.ts";
+import type { AnySaga } from "./any-saga.ts";
+import { identity, toStartRow } from "./entry.ts";
+import { KeyedStarts } from "./keyed-starts.ts";
+import { toPayload, validate } from "./payload.ts";
+import type { Registry } from "./registry.ts";
+import type { Worker } from "./worker.ts";
+
+/** How to start a saga. */
+export interface StartOptions {
+  /** The same key starts one saga, whoever comes first: per definition and tenant, for as long as the saga is kept. */
+  readonly idempotencyKey?: string;
+  readonly correlationId?: string;
+  readonly tenantId?: string;
+  /** Handed to every step as `ctx.headers`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Free attributes to list by. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** Not before this time. */
+  readonly startAt?: Date;
+  /** Starts inside the caller's own transaction: the saga exists if and only if that commits. */
+  readonly tx?: SqlRunner;
+}
+
+/** The outcome of a start that is on record. */
+export interface Started {
+  readonly id: string;
+  readonly isNew: boolean;
+}
+
+/** What {@link Starts} needs. */
+export interface StartsParts {
+  readonly storage: SagaStorage;
+  readonly registry: Registry;
+  readonly worker: Worker;
+  readonly payloadBytesMax: number;
+}
+
+/** Puts new sagas on record: plainly, under an idempotency key, or in the caller's transaction. */
+export class Starts {
+  readonly #parts: StartsParts;
+  readonly #keyed: KeyedStarts;
+
+  constructor(parts: StartsParts) {
+    this.#parts = parts;
+    this.#keyed = new KeyedStarts(parts.worker);
+  }
+
+  /** See `Sagas.start`. */
+  async start(saga: AnySaga | string, input: unknown, options: StartOptions = {}): Promise<Started> {
+    const { worker } = this.#parts;
+    worker.checkStart();
+    const definition = this.#definition(saga);
+    const started = await this.#toStarted(definition, input, options);
+    const sagaId = worker.newId();
+    if (options.tx)
+      return this.#startIn(options.tx, toStartRow(sagaId, { ...started, admitted: false }, hashOf(started)));
+    const start = toStartRow(sagaId, started, hashOf(started));
+    if (started.idempotencyKey !== undefined) return this.#startKeyed(start, definition);
+    await new Promise<void>((resolve, reject) => {
+      worker.begin(start, definition, (error) => (error ? reject(error) : resolve()));
+    });
+    return toStarted(sagaId, true);
+  }
+
+  async #startKeyed(start: StartRow, definition: SagaDefinition): Promise<Started> {
+    const outcome = await this.#keyed.start(start, definition);
+    return this.#judge(outcome, start);
+  }
+
+  #judge(outcome: KeyedOutcome, start: StartRow): Started {
+    const details = { saga: start.sagaName, key: start.idempotencyKey };
+    if (outcome.kind === "busy") throw new SagaError("SAGAZ_START_IN_PROGRESS", details);
+    if (outcome.kind === "existing" && !outcome.sameInput) {
+      throw new SagaError("SAGAZ_IDEMPOTENCY_CONFLICT", { ...details, sagaId: outcome.sagaId });
+    }
+    return toStarted(outcome.sagaId, outcome.sagaId === start.sagaId);
+  }
+
+  /** Nobody tells us whether the caller commits, so this process looks for the saga; the sweep is the fallback. */
+  async #startIn(tx: SqlRunner, start: StartRow): Promise<Started> {
+    const { storage } = this.#parts;
+    if (!storage.can.joinTransaction) {
+      throw new SagaError("SAGAZ_CANNOT", {
+        storage: storage.name,
+        what: "start a saga in the caller's transaction",
+      });
+    }
+    const outcome = await storage.journal.startIn(tx, start);
+    if (start.wakeAt === null) this.#parts.worker.hunt(start.sagaId);
+    return this.#judge(outcome, start);
+  }
+
+  #definition(saga: AnySaga | string): SagaDefinition {
+    const { registry } = this.#parts;
+    if (typeof saga === "string") return registry.get(saga);
+    const definition = definitionOf(saga) as SagaDefinition;
+    const held = registry.find(definition.name, definition.version);
+    // The one that was handed over runs it here: an instance of a class brings what its constructor was given.
+    if (held?.graphHash === definition.graphHash) return definition;
+    throw new SagaError("SAGAZ_UNKNOWN_SAGA", {
+      saga: definition.name,
+      version: ` version ${definition.version} with this graph`,
+      hint: " Add it to `sagas` of the orchestrator.",
+    });
+  }
+
+  async #toStarted(definition: SagaDefinition, input: unknown, options: StartOptions): Promise<SagaStarted> {
+    const { worker, payloadBytesMax } = this.#parts;
+    const accepted = await accept(definition, input);
+    const { value } = toPayload(accepted, `the input of "${definition.name}"`, payloadBytesMax);
+    const { idempotencyKey, correlationId, tenantId, attributes, startAt } = options;
+    return {
+      ...identity(definition),
+      input: value ?? null,
+      headers: options.headers ?? {},
+      admitted: startAt === undefined && worker.hasRoom(),
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      ...(correlationId === undefined ? {} : { correlationId }),
+      ...(tenantId === undefined ? {} : { tenantId }),
+      ...(attributes === undefined ? {} : { attributes }),
+      ...(startAt === undefined ? {} : { startAt: startAt.getTime() }),
+    };
+  }
+}
+
+function toStarted(id: string, isNew: boolean): Started {
+  return { id, isNew };
+}
+
+/** The input as the definition's schema returns it. @throws SagaError `SAGAZ_INPUT_INVALID`. */
+export async function accept(definition: SagaDefinition, input: unknown): Promise<unknown> {
+  if (!definition.inputSchema) return input;
+  const checked = await validate(definition.inputSchema, input);
+  if ("issues" in checked)
+    throw new SagaError("SAGAZ_INPUT_INVALID", { saga: definition.name, issues: checked.issues });
+  return checked.value;
+}
+
+/** SHA-256 of the canonical JSON (RFC 8785) of the input: the same input, whatever the order of its keys. */
+function hashOf({ idempotencyKey, input }: SagaStarted): { inputHash: string | null } {
+  if (idempotencyKey === undefined) return { inputHash: null };
+  return { inputHash: createHash("sha256").update(canonicalJson(input)).digest("hex") };
+}
