@@ -4,6 +4,7 @@ import { checkName } from "./check-name.ts";
 import { isCompensatable, isPivot } from "./draft.ts";
 import type { SagaDraft, StepDraft, UndoDraft } from "./draft.ts";
 import { ancestorsOf, findCycle, inDependencyOrder } from "./graph.ts";
+import { lookup } from "./lookup.ts";
 import { LIMITS } from "./policies.ts";
 import { didYouMean } from "./suggest.ts";
 
@@ -93,7 +94,7 @@ function checkPivot({ name: saga, steps }: SagaDraft): void {
   if (second) throw new SagaError("SAGAZ_TWO_PIVOTS", { saga, first: pivot.name, second: second.name });
   if (pivot.undo) throw new SagaError("SAGAZ_PIVOT_COMPENSATION", { saga, step: pivot.name });
   const ancestors = ancestorsOf(inDependencyOrder(steps));
-  const isBefore = (a: StepDraft, b: StepDraft) => ancestors.get(b.name)?.has(a.name) ?? false;
+  const isBefore = (a: StepDraft, b: StepDraft) => lookup(ancestors, b.name).has(a.name);
   const misplaced = steps.find((step) => {
     if (!isCompensatable(step) || isBefore(step, pivot)) return false;
     // A child without a pivot of its own may follow the pivot: then it is just never undone.

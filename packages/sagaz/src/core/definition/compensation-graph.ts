@@ -1,5 +1,6 @@
 import { SagaError } from "../errors.ts";
 import type { SagaDefinition } from "./definition.ts";
+import { lookup } from "./lookup.ts";
 import { didYouMean } from "./suggest.ts";
 
 /** A step that would be undone, and where its undo stands. */
@@ -75,7 +76,7 @@ function toNodes(before: ReadonlyMap<string, readonly string[]>): CompensationNo
     const known = layers.get(name);
     if (known !== undefined) return known;
     let layer = 0;
-    for (const other of before.get(name) ?? []) layer = Math.max(layer, layerOf(other) + 1);
+    for (const other of lookup(before, name)) layer = Math.max(layer, layerOf(other) + 1);
     layers.set(name, layer);
     return layer;
   };
@@ -92,7 +93,7 @@ function direct(nearestFirst: readonly string[], before: ReadonlyMap<string, rea
   const implied = new Set<string>();
   return nearestFirst.filter((name) => {
     if (implied.has(name)) return false;
-    for (const earlier of before.get(name) ?? []) implied.add(earlier);
+    for (const earlier of lookup(before, name)) implied.add(earlier);
     return true;
   });
 }

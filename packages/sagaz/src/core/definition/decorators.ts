@@ -128,8 +128,11 @@ export function signal(name: string, options: SignalOptions = {}) {
     declaration.add(context);
 }
 
+/** What a `@signal` field holds: `ctx.resultOf(this.field)` is the event's payload. */
+export type SignalField<Payload> = () => Payload;
+
 /** Stands for the payload of a `@signal` field, to give it a type. It is never called. */
-export function payload<Payload>(): StepMethod<Payload> {
+export function payload<Payload>(): SignalField<Payload> {
   return () => undefined as Payload;
 }
 

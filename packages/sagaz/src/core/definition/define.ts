@@ -6,6 +6,7 @@ import type { SagaDraft, StepDraft } from "./draft.ts";
 import { checkDefinition } from "./check.ts";
 import { ancestorsOf, buildGraph, findCycle, inDependencyOrder, undoOrder } from "./graph.ts";
 import { hashGraph } from "./hash.ts";
+import { lookup } from "./lookup.ts";
 import { SagaError } from "../errors.ts";
 
 /**
@@ -48,7 +49,7 @@ function inSequence(draft: SagaDraft): SagaDraft {
 function checkUndoOrder(saga: string, steps: readonly StepDefinition[]): void {
   if (steps.every((step) => step.undoAfter.length === 0)) return; // the reverse of a graph without cycles has none
   const before = undoOrder(steps, ancestorsOf(steps));
-  const cycle = findCycle(before.keys(), (name) => before.get(name) ?? []);
+  const cycle = findCycle(before.keys(), (name) => lookup(before, name));
   if (cycle) throw new SagaError("SAGAZ_COMPENSATION_CYCLE", { saga, path: cycle.join(" → ") });
 }
 

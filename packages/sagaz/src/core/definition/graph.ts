@@ -1,4 +1,5 @@
 import type { StepDefinition, StepGraph } from "./definition.ts";
+import { lookup } from "./lookup.ts";
 
 /** A node, as far as order is concerned. */
 interface Node {
@@ -98,7 +99,7 @@ export function undoOrder(
   const undoable = steps.filter((step) => step.role === "compensatable");
   const order = new Map(undoable.map((step) => [step.name, new Set(step.undoAfter)]));
   for (const later of undoable) {
-    for (const earlier of ancestors.get(later.name) ?? []) order.get(earlier)?.add(later.name);
+    for (const earlier of lookup(ancestors, later.name)) order.get(earlier)?.add(later.name);
   }
   return order;
 }

@@ -1,6 +1,7 @@
 import type { StepStatus } from "../saga/status.ts";
 import { CompensationGraph } from "./compensation-graph.ts";
 import type { SagaDefinition, StepDefinition } from "./definition.ts";
+import { lookup } from "./lookup.ts";
 
 /** What a diagram may show besides the graph. */
 export interface MermaidOptions {
@@ -35,7 +36,7 @@ const COLOURS: Readonly<Partial<Record<StepStatus, string>>> = {
  */
 export function toMermaid(definition: SagaDefinition, { states = {} }: MermaidOptions = {}): string {
   const ids = new Map(definition.steps.map(({ name }, i) => [name, `s${i}`]));
-  const id = (name: string) => ids.get(name) ?? "";
+  const id = (name: string) => lookup(ids, name);
   const line = (step: StepDefinition) => `${id(step.name)}${toShape(step)}`;
   const arrows = definition.steps.flatMap(({ name, dependsOn }) =>
     dependsOn.map((before) => `  ${id(before)} --> ${id(name)}`),

@@ -1,5 +1,6 @@
 import { CompensationGraph } from "./compensation-graph.ts";
 import type { SagaDefinition, StepDefinition } from "./definition.ts";
+import { lookup } from "./lookup.ts";
 import { longestPath } from "./longest-path.ts";
 import { warningsOf } from "./plan-warnings.ts";
 import type { PlanWarning } from "./plan-warnings.ts";
@@ -49,7 +50,7 @@ function layersOf(steps: readonly StepDefinition[]): string[][] {
   const layerOf = new Map<string, number>();
   const layers: string[][] = [];
   for (const { name, dependsOn } of steps) {
-    const layer = Math.max(-1, ...dependsOn.map((before) => layerOf.get(before) ?? -1)) + 1;
+    const layer = Math.max(-1, ...dependsOn.map((before) => lookup(layerOf, before))) + 1;
     layerOf.set(name, layer);
     (layers[layer] ??= []).push(name);
   }

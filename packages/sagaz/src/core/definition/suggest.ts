@@ -11,14 +11,18 @@ export function didYouMean(name: string, candidates: Iterable<string>): string {
 
 /** Levenshtein distance (Wagner & Fischer 1974), one row at a time. */
 function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replace = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(replace, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1));
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let distance = b.length;
+  for (let i = 0; i < a.length; i++) {
+    let diagonal = i;
+    distance = i + 1;
+    const above = row.slice(1);
+    row = [distance];
+    for (const [j, replaced] of above.entries()) {
+      distance = Math.min(diagonal + (a[i] === b[j] ? 0 : 1), replaced + 1, distance + 1);
+      diagonal = replaced;
+      row.push(distance);
     }
-    previous = row;
   }
-  return previous[b.length] ?? 0;
+  return distance;
 }

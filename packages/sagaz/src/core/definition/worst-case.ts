@@ -1,4 +1,5 @@
 import type { ActionStep, SagaDefinition, StepDefinition } from "./definition.ts";
+import { lookup } from "./lookup.ts";
 import { longestPath } from "./longest-path.ts";
 import type { RetryPolicy } from "./policies.ts";
 
@@ -17,10 +18,14 @@ export interface WorstCase {
 
 /** Finds the chain of steps that can take longest, and how long. */
 export function worstCaseOf({ steps, settleMs }: SagaDefinition): WorstCase {
-  const durations = new Map(steps.map((step) => [step, stepMs(step, settleMs)]));
-  const unbounded = steps.filter((step) => durations.get(step) === undefined).map(({ name }) => name);
+  const durations = new Map<StepDefinition, number>();
+  for (const step of steps) {
+    const ms = stepMs(step, settleMs);
+    if (ms !== undefined) durations.set(step, ms);
+  }
+  const unbounded = steps.filter((step) => !durations.has(step)).map(({ name }) => name);
   if (unbounded.length > 0) return { ms: undefined, path: [], unbounded };
-  const { length, path } = longestPath(steps, (step) => durations.get(step) ?? 0);
+  const { length, path } = longestPath(steps, (step) => lookup(durations, step));
   return { ms: length, path, unbounded };
 }
 
