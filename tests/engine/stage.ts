@@ -65,7 +65,7 @@ export class Process {
       storage: this.#line(storage),
       leaseMs: 60_000,
       clock: this.#clock(clockView ?? stage.clock),
-      chance: new SeededChance(7),
+      chance: new SeededChance(stage.processes.length + 1),
       log: this.#log(),
       ...rest,
     });
@@ -220,7 +220,7 @@ type ProcessOptions = Omit<OrchestratorOptions, "storage" | "clock"> & { readonl
 export class Stage implements AsyncDisposable {
   readonly clock = new PatientClock();
   readonly #room: Room;
-  readonly #processes: Process[] = [];
+  readonly processes: Process[] = [];
 
   private constructor(room: Room) {
     this.#room = room;
@@ -248,9 +248,9 @@ export class Stage implements AsyncDisposable {
   }
 
   async processWith(options: ProcessOptions): Promise<Process> {
-    const storage = this.#processes.length === 0 ? this.#room.storage : await this.#room.another();
+    const storage = this.processes.length === 0 ? this.#room.storage : await this.#room.another();
     const process = new Process(this, storage, options);
-    this.#processes.push(process);
+    this.processes.push(process);
     await this.drive(process.start());
     return process;
   }
@@ -292,7 +292,7 @@ export class Stage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const process of this.#processes) await process.stop();
+    for (const process of this.processes) await process.stop();
     await this.#room.close();
   }
 }

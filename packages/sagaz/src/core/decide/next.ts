@@ -55,7 +55,10 @@ function completion(view: View): SagaEvent {
   const { output } = view.definition;
   if (!output) return { type: "saga_completed", data: {} };
   try {
-    return { type: "saga_completed", data: withOutput(output(resultsOf(view.state), view.state.started.input)) };
+    return {
+      type: "saga_completed",
+      data: withOutput(output(resultsOf(view.state), view.state.started.input)),
+    };
   } catch (error) {
     const { message } = toRecordedError(error, "error");
     return { type: "saga_parked", data: { reason: "output_failed", detail: message } };

@@ -79,7 +79,16 @@ export interface SagaStarted {
   readonly parent?: { readonly sagaId: string; readonly step: string };
   readonly forkOf?: { readonly sagaId: string; readonly fromStep: string };
   /** Steps whose results (and whose undo) a fork took over, by step key. */
-  readonly reused?: Readonly<Record<string, { readonly result: unknown }>>;
+  readonly reused?: Readonly<Record<string, Reused>>;
+}
+
+/** What a fork takes over of a step that is done. */
+export interface Reused {
+  readonly result: unknown;
+  /** Of a map step: its list. */
+  readonly items?: readonly unknown[];
+  /** Of a child step: the saga that its undo compensates. */
+  readonly childId?: string;
 }
 
 interface Of<Type extends string, Data extends object = object> {

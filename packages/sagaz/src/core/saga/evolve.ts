@@ -1,6 +1,6 @@
 import { SagaError } from "../errors.ts";
 import { LIMITS } from "../definition/policies.ts";
-import type { JournalEntry, SagaStarted, Tries } from "./events.ts";
+import type { JournalEntry, Reused, SagaStarted, Tries } from "./events.ts";
 import { fromKey, stepAt } from "./state.ts";
 import type { SagaState, StepState } from "./state.ts";
 import { isEnded } from "./status.ts";
@@ -28,7 +28,10 @@ export function begin(sagaId: string, entry: JournalEntry): SagaState {
     );
   }
   const state = blank(sagaId, entry.data, entry.at);
-  for (const [key, { result }] of Object.entries(entry.data.reused ?? {})) reuse(state, key, result);
+  const reused = entry.data.reused ?? {};
+  for (const [key, step] of Object.entries(reused)) reuse(state, key, step);
+  const { pivot } = entry.data;
+  if (pivot !== undefined && Object.hasOwn(reused, pivot)) state.pivotStartedSeq = entry.seq;
   return state;
 }
 
@@ -62,12 +65,9 @@ function blank(sagaId: string, started: SagaStarted, at: number): SagaState {
 }
 
 /** A fork begins with its source's steps done: their results are read, and their undo is the fork's to run. */
-function reuse(state: SagaState, key: string, result: unknown): void {
-  const { name, index } = fromKey(key);
-  const step = stepAt(state, key);
-  Object.assign(step, { status: "done", seq: 1, at: state.at, result });
-  if (index !== undefined) stepAt(state, name).itemsDone++;
-  else if (Array.isArray(result)) step.items = result;
+function reuse(state: SagaState, key: string, { result, items, childId }: Reused): void {
+  Object.assign(stepAt(state, key), { status: "done", seq: state.seq, at: state.at, result, items, childId });
+  countItem(state, key);
 }
 
 /**
