@@ -80,7 +80,10 @@ function startStep(view: View, move: Draft, step: StepDefinition): void {
       return startChild(view, move, step);
     case "signal":
       waitFor(move, "signal");
-      return wake(move, deadline(view, readySince(view, step), step.waitMs));
+      return wakeIfFree(view, move, {
+        step,
+        at: deadline(view, readySince(view, step), step.waitMs),
+      });
   }
 }
 
@@ -128,7 +131,12 @@ function startSleep(view: View, move: Draft, step: StepDefinition): void {
   const until = view.state.steps.get(step.name)?.timerUntil;
   if (until === undefined) return prepare(view, move, step);
   waitFor(move, "timer");
-  wake(move, until);
+  wakeIfFree(view, move, { step, at: until });
+}
+
+/** A saga that may not go on is not woken for a time that has come: it would ask for the same time again, for ever. */
+function wakeIfFree(view: View, move: Draft, { step, at }: { step: StepDefinition; at: number }): void {
+  if (mayStartNow(view, step)) wake(move, at);
 }
 
 function startChild(view: View, move: Draft, step: StepDefinition): void {
