@@ -1,6 +1,45 @@
+/**
+ * sagaz: business transactions across services that either finish or are undone.
+ *
+ * @packageDocumentation
+ */
 import "./core/definition/symbol-metadata.ts";
 import { setDefaultStorage } from "./runtime/configure.ts";
 import { createStorage } from "./storage/create.ts";
 import { InMemoryStorage } from "./storage/memory/index.ts";
 
 setDefaultStorage((url) => (url === undefined ? Promise.resolve(new InMemoryStorage()) : createStorage(url)));
+
+// Writing a saga.
+export { Saga } from "./runtime/saga.ts";
+export { ClassicSaga } from "./runtime/classic-saga.ts";
+export type { ClassicSagaOptions, ClassicStepOptions } from "./runtime/classic-saga.ts";
+export * from "./core/definition/index.ts";
+export { fail, outcomeUnknown, retryIn } from "./core/decide/outcome.ts";
+export type { AmbiguousOutcome, BusinessFailure, RetryLater } from "./core/decide/outcome.ts";
+
+// Running it.
+export { SagaOrchestrator } from "./runtime/orchestrator.ts";
+export type { OrchestratorOptions } from "./runtime/orchestrator.ts";
+export type { AnySaga } from "./runtime/any-saga.ts";
+export { configure, shutdown } from "./runtime/configure.ts";
+export type { Configuration, RunOptions } from "./runtime/configure.ts";
+export type { Reason, SagaHandle, Sagas, StartOptions, WaitOptions } from "./runtime/sagas.ts";
+export type { SagaResult } from "./runtime/saga-result.ts";
+export type { SagaView, StepView } from "./runtime/saga-view.ts";
+export type { UndoPlan } from "./runtime/undo-plan.ts";
+export { isEnded } from "./core/saga/status.ts";
+export type { SagaStatus, StepStatus, WaitReason } from "./core/saga/status.ts";
+export type * from "./core/saga/events.ts";
+
+// Where it is kept.
+export { InMemoryStorage } from "./storage/memory/index.ts";
+export { createStorage } from "./storage/create.ts";
+export type * from "./ports/storage.ts";
+export type { Clock, Timer } from "./ports/clock.ts";
+export type { Chance } from "./ports/chance.ts";
+export type { Log as SagaLogger } from "./ports/log.ts";
+
+// What can go wrong.
+export { ERRORS, isSagaError, SagaError } from "./core/errors.ts";
+export type { ErrorDetails, SagaErrorCode } from "./core/errors.ts";

@@ -3,7 +3,7 @@ import { isEnded } from "../core/saga/status.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { SagaStorage } from "../ports/storage.ts";
-import type { SagaRunner } from "./saga-runner.ts";
+import type { SagaInMemory } from "./runner-host.ts";
 
 /** Delay between looks for ends of sagas that run elsewhere: doubles from the first to the last figure. */
 const POLL_MS = { first: 10, most: 1_000 };
@@ -56,11 +56,11 @@ export class Endings {
   }
 
   /** A saga of this process changed. */
-  notice(runner: SagaRunner, why: "parked" | "ended" | "released" | "lost"): void {
-    const waiters = this.#waiters.get(runner.sagaId);
+  notice(saga: SagaInMemory, why: "parked" | "ended" | "released" | "lost"): void {
+    const waiters = this.#waiters.get(saga.sagaId);
     if (!waiters) return;
-    if (why === "ended") this.#wakeAll(runner.sagaId, { which: () => true, state: runner.state });
-    else if (why === "parked") this.#wakeAll(runner.sagaId, { which: wantsParked, state: runner.state });
+    if (why === "ended") this.#wakeAll(saga.sagaId, { which: () => true, state: saga.state });
+    else if (why === "parked") this.#wakeAll(saga.sagaId, { which: wantsParked, state: saga.state });
     else this.hint();
   }
 

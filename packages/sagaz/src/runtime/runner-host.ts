@@ -3,7 +3,13 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { AppendEntry, Mail, NewMail, SagaStorage } from "../ports/storage.ts";
 import type { Written } from "./journal-writer.ts";
-import type { SagaRunner } from "./saga-runner.ts";
+import type { SagaState } from "../core/saga/state.ts";
+
+/** A saga that this process owns, or has just ceased to own. */
+export interface SagaInMemory {
+  readonly sagaId: string;
+  readonly state: SagaState;
+}
 
 /** What a runner needs from the process that it lives in. */
 export interface RunnerHost {
@@ -18,9 +24,9 @@ export interface RunnerHost {
   submit(entry: AppendEntry, written: Written): void;
   epoch(): number;
   /** The runner is done with its saga: `ended`, `released` to whoever claims it, or `lost` to somebody else. */
-  gone(runner: SagaRunner, why: "ended" | "released" | "lost"): void;
+  gone(saga: SagaInMemory, why: "ended" | "released" | "lost"): void;
   /** The saga was parked: somebody may wait for that. */
-  changed(runner: SagaRunner): void;
+  changed(saga: SagaInMemory): void;
   refuse(mail: Mail, error: SagaError): void;
   send(mail: NewMail): void;
 }

@@ -1,3 +1,4 @@
+import type { SagaInMemory } from "./runner-host.ts";
 import type { SagaRunner } from "./saga-runner.ts";
 import type { Timers } from "./timers.ts";
 
@@ -42,8 +43,8 @@ export class Solitary {
   }
 
   /** A runner left memory. */
-  left(runner: SagaRunner): void {
-    if (this.#runner === runner) this.#end();
+  left(saga: SagaInMemory): void {
+    if (this.#runner === saga) this.#end();
   }
 
   #whenOthersRest(runner: SagaRunner): void {

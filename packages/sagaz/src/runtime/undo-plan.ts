@@ -1,3 +1,4 @@
+import { CompensationGraph } from "../core/definition/compensation-graph.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { SagaState, StepState } from "../core/saga/state.ts";
 
@@ -21,7 +22,7 @@ export function plan(state: SagaState, definition: SagaDefinition | undefined): 
     const keys = [step, ...step.itemStates].flatMap((one) => (one && needsUndo(one) ? [one.key] : []));
     if (keys.length > 0) open.set(step.key, keys);
   }
-  const layers = toLayers(definition, new Set(open.keys()));
+  const { layers } = new CompensationGraph(definition, open.keys());
   return {
     sagaId: state.sagaId,
     possible: true,
@@ -43,17 +44,4 @@ function needsUndo(step: StepState): boolean {
     step.status === "maybe_done" ||
     (step.childId !== undefined && step.status === "pending")
   );
-}
-
-/** Peels off, again and again, the steps whose predecessors in undoing are all gone. */
-function toLayers({ graph }: SagaDefinition, open: Set<string>): string[][] {
-  const layers: string[][] = [];
-  while (open.size > 0) {
-    const layer = [...open].filter(
-      (name) => ![...(graph.undoneBefore.get(name) ?? [])].some((other) => open.has(other)),
-    );
-    for (const name of layer) open.delete(name);
-    layers.push(layer);
-  }
-  return layers;
 }

@@ -26,7 +26,7 @@ import { keepTrying } from "./patience.ts";
 import { fromText } from "./payload.ts";
 import { emptyEntry } from "./recording.ts";
 import type { Registry } from "./registry.ts";
-import type { MailState, RunnerHost } from "./runner-host.ts";
+import type { MailState, RunnerHost, SagaInMemory } from "./runner-host.ts";
 import { SagaRunner } from "./saga-runner.ts";
 
 import { Solitary } from "./solitary.ts";
@@ -56,7 +56,7 @@ export interface WorkerParts {
   readonly log: Log;
   readonly options: WorkerOptions;
   /** Called when a saga of this worker parked or left it. */
-  readonly onChange: (runner: SagaRunner, why: "parked" | "ended" | "released" | "lost") => void;
+  readonly onChange: (saga: SagaInMemory, why: "parked" | "ended" | "released" | "lost") => void;
 }
 
 /** Hints are gathered for this long, so that a burst of them makes one query. */
@@ -260,16 +260,16 @@ export class Worker implements RunnerHost {
     return this.#runners.get(sagaId);
   }
 
-  gone(runner: SagaRunner, why: "ended" | "released" | "lost"): void {
+  gone(saga: SagaInMemory, why: "ended" | "released" | "lost"): void {
     const wasFull = this.#runners.size >= this.#parts.options.sagasInFlightMax;
-    if (this.#runners.get(runner.sagaId) === runner) this.#runners.delete(runner.sagaId);
-    this.#solitary.left(runner);
-    this.#parts.onChange(runner, why);
+    if (this.#runners.get(saga.sagaId) === saga) this.#runners.delete(saga.sagaId);
+    this.#solitary.left(saga);
+    this.#parts.onChange(saga, why);
     if (wasFull && this.isRunning) this.#intake.look();
   }
 
-  changed(runner: SagaRunner): void {
-    this.#parts.onChange(runner, "parked");
+  changed(saga: SagaInMemory): void {
+    this.#parts.onChange(saga, "parked");
   }
 
   refuse(mail: Mail, error: SagaError): void {
