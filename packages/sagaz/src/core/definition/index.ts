@@ -6,6 +6,7 @@ export type { CompensationNode } from "./compensation-graph.ts";
 export type {
   MapContext,
   MapUndoContext,
+  ResultOf,
   SqlRunner,
   StepContext,
   StepContext as SagaContext,
@@ -16,7 +17,14 @@ export type {
   VerifyContext,
 } from "./context.ts";
 export { action, child, compensate, map, payload, signal, sleep, step } from "./decorators.ts";
-export type { ActionOptions, ChildOptions, MapOptions, SignalOptions, SleepOptions } from "./decorators.ts";
+export type {
+  ActionOptions,
+  ChildOptions,
+  MapOptions,
+  SignalField,
+  SignalOptions,
+  SleepOptions,
+} from "./decorators.ts";
 export { definitionOf } from "./definition-of.ts";
 export type {
   ActionStep,
@@ -35,7 +43,10 @@ export { toMermaid } from "./mermaid.ts";
 export type { MermaidOptions } from "./mermaid.ts";
 export { validate } from "./plan.ts";
 export type { SagaPlan } from "./plan.ts";
+export type { PlanWarning } from "./plan-warnings.ts";
+export type { WorstCase } from "./worst-case.ts";
 export { DEFAULTS, LIMITS } from "./policies.ts";
 export type { FailureStrategy, OnExhausted, OnUnknown, RetryPolicy } from "./policies.ts";
 export type { Definable, SagaClass, Sagaish, SagaStatics } from "./sagaish.ts";
+export { unchecked } from "./standard-schema.ts";
 export type { OutputOf, SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts";
