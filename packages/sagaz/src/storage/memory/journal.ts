@@ -110,7 +110,8 @@ function applyEntry(
     const { type, step, data } = event;
     journal.push({ seq: journal.length + 1, at: write.at, type, step, data });
   }
-  saga.adoptions = 0;
+  // A mere release, such as a saga that is given back untried, tells nothing about whoever died with it.
+  if (entry.events.length > 0) saga.adoptions = 0;
   takeMail(tables, sagaId, entry.readMails);
   if (row) changeRow(tables, saga, { ...row, at: write.at });
   for (const spawn of entry.spawns) insertStart(tables, spawn, { ...write, withEvent: true });
