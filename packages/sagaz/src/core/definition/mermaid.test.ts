@@ -33,13 +33,13 @@ test("shows kinds, and the zones around the pivot", () => {
     .build();
   expect(toMermaid(definition)).toBe(
     `flowchart LR
-  subgraph before ["can be undone"]
+  subgraph before ["before the pivot"]
     s0["reserve<br/>↩"]
     s1[["seats<br/>for each item"]]
     s2(["approval<br/>waits for ok"])
   end
   s4{{"pay<br/>pivot"}}
-  subgraph after ["only forward"]
+  subgraph after ["after the pivot"]
     s5(["later<br/>sleeps"])
     s6[/"ship<br/>saga shipping"/]
   end

@@ -66,13 +66,13 @@ function zones({ steps, pivot, graph }: SagaDefinition, line: (step: StepDefinit
   return [
     ...zone(
       "before",
-      "can be undone",
+      "before the pivot",
       steps.filter(({ name }) => before?.has(name)),
     ),
     ...steps.filter(({ name }) => name === pivot).map((step) => `  ${line(step)}`),
     ...zone(
       "after",
-      "only forward",
+      "after the pivot",
       others.filter(({ role }) => role === "retriable"),
     ),
     ...zone(
