@@ -29,10 +29,8 @@ class PatientClock extends FakeClock {
   readonly #busy = new Set<Promise<unknown>>();
 
   track<T>(work: Promise<T>): Promise<T> {
-    const quiet = work.then(
-      () => this.#busy.delete(quiet),
-      () => this.#busy.delete(quiet),
-    );
+    const done = () => void this.#busy.delete(quiet);
+    const quiet: Promise<void> = work.then(done, done);
     this.#busy.add(quiet);
     return work;
   }

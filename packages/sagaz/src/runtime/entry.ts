@@ -122,9 +122,11 @@ function toForkStart(
   const { fromStep } = event.data;
   const reused: Record<string, Reused> = {};
   for (const [name, step] of state.steps) {
-    const again = name === fromStep || definition.graph.ancestors.get(name)?.has(fromStep);
-    if (again) continue;
-    for (const one of [step, ...step.itemStates]) if (one?.status === "done") reused[one.key] = toReused(one);
+    if (runsAgain(definition, { name, fromStep })) continue;
+    for (const one of [step, ...step.itemStates]) {
+      if (one?.status === "done") reused[one.key] = toReused(one);
+      else if (one?.itemsDone && one.items) reused[one.key] = { items: one.items };
+    }
   }
   const { parent: _parent, idempotencyKey: _key, startAt: _startAt, ...started } = state.started;
   return {
@@ -136,21 +138,28 @@ function toForkStart(
   };
 }
 
+function runsAgain(
+  definition: SagaDefinition,
+  { name, fromStep }: { name: string; fromStep: string },
+): boolean {
+  return name === fromStep || definition.graph.ancestors.get(name)?.has(fromStep) === true;
+}
+
 function toReused({ result = null, items, childId }: StepState): Reused {
   return { result, ...(items ? { items } : {}), ...(childId === undefined ? {} : { childId }) };
 }
 
 /** Requests to other sagas that an event brings about. */
 export function toMails(event: JournalEntry, { definition, state }: Scope): NewMail[] {
-  const { sagaId, started } = state;
+  const { sagaId, parent } = state;
+  if (event.type === "saga_forked") return toNewParents(event, { definition, state });
   if (event.type === "child_undo_requested") {
     const childId = state.steps.get(event.step)?.childId;
     must(childId !== undefined, "a child is undone after it was started");
     const reason = `step "${event.step}" of ${definition.name} ${sagaId} is undone`;
     return [toMail(`${sagaId}/${event.step}/undo`, childId, { kind: "cancel", actor: "parent", reason })];
   }
-  if (!started.parent) return [];
-  const { parent } = started;
+  if (!parent) return [];
   const mailId = `${sagaId}/${event.seq}`;
   if (event.type === "saga_parked") {
     return [
@@ -169,13 +178,27 @@ export function toMails(event: JournalEntry, { definition, state }: Scope): NewM
   return ended ? [toMail(mailId, parent.sagaId, childEnded(state, definition))] : [];
 }
 
+/** Children whose steps the fork takes over: it undoes them, so they have to tell it of their end. */
+function toNewParents(
+  event: Extract<JournalEntry, { type: "saga_forked" }>,
+  { definition, state }: Scope,
+): NewMail[] {
+  const { forkId, fromStep } = event.data;
+  return Array.from(state.steps.values()).flatMap(({ key: step, status, childId }) => {
+    if (status !== "done" || childId === undefined || runsAgain(definition, { name: step, fromStep }))
+      return [];
+    const request = { kind: "new_parent", from: state.sagaId, parent: { sagaId: forkId, step } } as const;
+    return [toMail(`${forkId}/${step}/parent`, childId, request)];
+  });
+}
+
 /** What a child tells its parent at its end. */
 export function childEnded(state: SagaState, definition: SagaDefinition, detail?: string): SagaRequest {
   const output = definition.output ? state.output : outputOf(state);
   const text = detail ?? toErrorLine(state);
   return {
     kind: "child_ended",
-    step: state.started.parent?.step ?? "",
+    step: state.parent?.step ?? "",
     childId: state.sagaId,
     status: state.status,
     ...(state.status === "completed" ? { output } : {}),
@@ -188,7 +211,7 @@ export function childEnded(state: SagaState, definition: SagaDefinition, detail?
  * has ended and refuses, its parent hears of that end. Undefined when there is nobody to tell.
  */
 export function cancelRefused(mail: Mail, refusal: Error, { definition, state }: Scope): NewMail | undefined {
-  const { parent } = state.started;
+  const { parent } = state;
   if (!parent || !isEnded(state.status)) return undefined;
   const end = childEnded(state, definition, refusal.message);
   // A child that stays completed although its undo was asked for is for a person to look at, as a closed one is.

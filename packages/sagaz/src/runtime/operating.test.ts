@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { saga as build } from "../core/definition/builder.ts";
+import { unchecked } from "../core/definition/standard-schema.ts";
 import { fail, outcomeUnknown } from "../core/decide/outcome.ts";
 import { Stage, Trace, gate } from "../../../../tests/engine/stage.ts";
 import { ClassicSaga } from "./classic-saga.ts";
@@ -37,7 +38,7 @@ describe("every request", () => {
     const id = "01890a5d-ac96-774b-bcce-b302099a8057";
     const missing = { code: "SAGAZ_SAGA_NOT_FOUND" };
     const { sagas } = process;
-    for (const call of [
+    const calls: (() => Promise<unknown>)[] = [
       () => sagas.cancel(id, by),
       () => sagas.get(id),
       () => sagas.result(id),
@@ -47,9 +48,8 @@ describe("every request", () => {
       () => sagas.fork(id, { fromStep: "a", ...by }),
       () => sagas.fork(id, { fromStep: "a", input: 1, ...by }),
       () => sagas.resolve(id, "a", { outcome: "not_done", ...by }),
-    ]) {
-      await expect(stage.drive(call())).rejects.toMatchObject(missing);
-    }
+    ];
+    for (const call of calls) await expect(stage.drive(call())).rejects.toMatchObject(missing);
     expect(await stage.drive(sagas.find(id))).toBeUndefined();
   });
 
@@ -644,6 +644,65 @@ describe("fork", () => {
     const fork = await stage.drive(process.sagas.fork(source.sagaId, { fromStep: "last", ...by }));
     expect(await stage.end(fork)).toMatchObject({ status: "compensated" });
     expect(trace.calls.toSorted()).toEqual(["undo 1", "undo 2"]);
+  });
+
+  test("takes a child over: its undo compensates it, and hears of its end", async () => {
+    await using stage = await Stage.open();
+    const trace = new Trace(stage);
+    let broken = false;
+    const child = build("forked-child")
+      .step("label", { do: () => "label", undo: trace.undo("label") })
+      .build();
+    const saga = build("forked-parent")
+      .child("shipping", { saga: child, input: () => null })
+      .step("last", { after: ["shipping"], do: () => (broken ? refuse() : 1) })
+      .build();
+    const process = await stage.process(saga);
+    const source = await stage.run(process, saga, null);
+    broken = true;
+    const fork = await stage.drive(process.sagas.fork(source.sagaId, { fromStep: "last", ...by }));
+    expect(await stage.end(fork)).toMatchObject({ status: "compensated" });
+    expect(trace.calls).toEqual(["undo label"]);
+    broken = false;
+    const again = await stage.drive(process.sagas.fork(fork.id, { fromStep: "shipping", ...by }));
+    expect(await stage.end(again)).toMatchObject({ status: "completed" });
+    const { sagas } = await stage.drive(process.sagas.list({ sagaName: "forked-child" }));
+    expect(sagas.map(({ status }) => status)).toEqual(["completed", "compensated"]);
+  });
+
+  test("of a map step that got half way takes over its list and the items that were done", async () => {
+    await using stage = await Stage.open();
+    const trace = new Trace(stage);
+    const saga = build("forked-middle", { input: unchecked<{ list: number[]; bad: number }>() })
+      .map("items", {
+        over: (ctx) => ctx.input.list,
+        do: (ctx) => {
+          trace.calls.push(`do ${ctx.item}`);
+          return ctx.item === ctx.input.bad ? refuse() : ctx.item;
+        },
+      })
+      .step("last", { after: ["items"], do: (ctx) => ctx.results.items })
+      .build();
+    const process = await stage.process(saga);
+    const source = await stage.run(process, saga, { list: [1, 2, 3], bad: 2 });
+    expect(source.status).toBe("compensated");
+    const input = { list: [7], bad: 0 };
+    const fork = await stage.drive(process.sagas.fork(source.sagaId, { fromStep: "last", input, ...by }));
+    expect(await stage.end(fork)).toMatchObject({ status: "completed", output: { last: [1, 2, 3] } });
+    expect(trace.calls).toEqual(["do 1", "do 2", "do 3", "do 2"]);
+  });
+
+  test("of a saga that was closed by force is refused: it reads no requests any more", async () => {
+    await using stage = await Stage.open();
+    const saga = new ClassicSaga({ name: "forked-closed" }).addStep("pay", unsure, undefined, {
+      pivot: true,
+    });
+    const process = await stage.process(saga);
+    const { sagaId } = await stage.run(process, saga, null);
+    await stage.drive(process.sagas.forceClose(sagaId, by));
+    await expect(stage.drive(process.sagas.fork(sagaId, { fromStep: "pay", ...by }))).rejects.toMatchObject({
+      code: "SAGAZ_SAGA_ENDED",
+    });
   });
 
   test("of a saga past its pivot is past its pivot", async () => {

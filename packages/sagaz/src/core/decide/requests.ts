@@ -2,7 +2,7 @@ import { SagaError } from "../errors.ts";
 import type { SagaErrorCode } from "../errors.ts";
 import { LIMITS } from "../definition/policies.ts";
 import { didYouMean } from "../definition/suggest.ts";
-import type { Deed, RecordedError, SagaEvent } from "../saga/events.ts";
+import type { Deed, Parent, RecordedError, SagaEvent } from "../saga/events.ts";
 import { findStep } from "../saga/state.ts";
 import { isEnded } from "../saga/status.ts";
 import type { SagaStatus } from "../saga/status.ts";
@@ -51,6 +51,8 @@ export type SagaRequest =
       readonly childId: string;
       readonly reason: string;
     }
+  /** The parent `from` was forked: its fork takes this child over. */
+  | { readonly kind: "new_parent"; readonly from: string; readonly parent: Parent }
   | { readonly kind: "late_effect"; readonly step: string; readonly result: unknown };
 
 type Kind = SagaRequest["kind"];
@@ -78,6 +80,7 @@ const HANDLERS: { readonly [K in Kind]: (view: View, request: Of<K>) => SagaEven
   fork,
   child_ended: childEnded,
   child_parked: childParked,
+  new_parent: newParent,
   late_effect: lateEffect,
 };
 
@@ -245,6 +248,10 @@ function childParked(view: View, { step: key, childId, reason }: Of<"child_parke
   return step?.childId === childId && !isEnded(view.state.status)
     ? [{ type: "child_parked", step: key, data: { reason } }]
     : [];
+}
+
+function newParent({ state }: View, { from, parent }: Of<"new_parent">): SagaEvent[] {
+  return state.parent?.sagaId === from ? [{ type: "parent_changed", data: { parent } }] : [];
 }
 
 /** An action of an owner before us, or of this saga after its end, turned out to have taken effect. */

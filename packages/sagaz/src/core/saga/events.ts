@@ -76,15 +76,22 @@ export interface SagaStarted {
   readonly startAt?: number;
   /** The worker that started it runs it: no admission event follows. */
   readonly admitted: boolean;
-  readonly parent?: { readonly sagaId: string; readonly step: string };
+  readonly parent?: Parent;
   readonly forkOf?: { readonly sagaId: string; readonly fromStep: string };
   /** Steps whose results (and whose undo) a fork took over, by step key. */
   readonly reused?: Readonly<Record<string, Reused>>;
 }
 
-/** What a fork takes over of a step that is done. */
+/** The saga whose step a child saga is. */
+export interface Parent {
+  readonly sagaId: string;
+  readonly step: string;
+}
+
+/** What a fork takes over of a step or an item that is done. */
 export interface Reused {
-  readonly result: unknown;
+  /** Absent for a map step of which only items are done. */
+  readonly result?: unknown;
   /** Of a map step: its list. */
   readonly items?: readonly unknown[];
   /** Of a child step: the saga that its undo compensates. */
@@ -120,6 +127,8 @@ export type SagaLevelEvent =
   | Of<"saga_completed", { output?: unknown }>
   | Of<"saga_compensated", { exceptions: readonly string[] }>
   | Of<"saga_force_closed", Deed>
+  /** A fork of the parent took this child over: it undoes it now, and hears of its end. */
+  | Of<"parent_changed", { parent: Parent }>
   | Of<"saga_forked", { forkId: string; fromStep: string; input?: unknown } & Deed>;
 
 /** Events of one step. */

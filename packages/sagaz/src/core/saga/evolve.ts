@@ -39,6 +39,7 @@ function blank(sagaId: string, started: SagaStarted, at: number): SagaState {
   return {
     sagaId,
     started,
+    parent: started.parent,
     status: started.admitted ? "running" : "pending",
     direction: "forward",
     seq: 1,
@@ -65,8 +66,12 @@ function blank(sagaId: string, started: SagaStarted, at: number): SagaState {
 }
 
 /** A fork begins with its source's steps done: their results are read, and their undo is the fork's to run. */
-function reuse(state: SagaState, key: string, { result, items, childId }: Reused): void {
-  Object.assign(stepAt(state, key), { status: "done", seq: state.seq, at: state.at, result, items, childId });
+function reuse(state: SagaState, key: string, { items, childId, ...done }: Reused): void {
+  const step = stepAt(state, key);
+  Object.assign(step, { items, childId });
+  if (!("result" in done)) return;
+  mark(state, step, "done");
+  step.result = done.result;
   countItem(state, key);
 }
 
@@ -165,6 +170,10 @@ const HANDLERS: { [Type in JournalEntry["type"]]: (state: SagaState, entry: Entr
   saga_force_closed: (state) => {
     live(state, "saga_force_closed");
     end(state, "forced_closed");
+  },
+  parent_changed: (state, { data }) => {
+    demand(state, state.parent !== undefined, "only a child changes its parent");
+    state.parent = data.parent;
   },
   saga_forked: (state, { data }) => {
     demand(state, isEnded(state.status), "only an ended saga is forked");

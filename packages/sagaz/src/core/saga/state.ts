@@ -1,4 +1,4 @@
-import type { Deed, ParkReason, RecordedError, SagaStarted, Tries, UnwindCause } from "./events.ts";
+import type { Deed, Parent, ParkReason, RecordedError, SagaStarted, Tries, UnwindCause } from "./events.ts";
 import type { SagaStatus } from "./status.ts";
 
 /**
@@ -8,6 +8,8 @@ import type { SagaStatus } from "./status.ts";
 export interface SagaState {
   readonly sagaId: string;
   started: SagaStarted;
+  /** Who hears of this saga's end: the saga that started it as its child, or the fork that took it over. */
+  parent: Parent | undefined;
   status: SagaStatus;
   /** Forward until compensation starts; a parked saga keeps its direction. */
   direction: "forward" | "backward";
