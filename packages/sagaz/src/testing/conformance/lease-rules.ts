@@ -264,6 +264,12 @@ export const leaseRules: readonly StorageRule[] = [
     await append({ storage: t.storage, epoch: owner }, toEntry(sagaId, 2));
     equal((await rowOf(t.storage, sagaId)).adoptions, 0);
     deepEqual([await adopt(), await adopt()], [[1], [2]]);
+    const untried = { ...toEntry(sagaId, 3, { row: released(t.now()) }), events: [] };
+    await append({ storage: t.storage, epoch: owner }, untried);
+    deepEqual(
+      (await claim(t.storage, owner)).map(({ adoptions }) => adoptions),
+      [2],
+    );
     await append({ storage: t.storage, epoch: owner }, toEntry(sagaId, 3, { row: released(t.now()) }));
     deepEqual(
       (await claim(t.storage, owner)).map(({ adoptions }) => adoptions),
