@@ -61,13 +61,20 @@ export class MailRoom {
     return true;
   }
 
-  /** Tells the sender of a request why it is not carried out. Lost with an outage it stays unread, and is asked again. */
-  refuse({ mailId, sagaId }: Mail, { code, details }: SagaError): void {
+  /**
+   * Tells the sender of a request why it is not carried out. Lost with an outage the mail stays unread; then the answer
+   * is false, and the next fetch brings it again.
+   */
+  async refuse({ mailId, sagaId }: Mail, { code, details }: SagaError): Promise<boolean> {
     const { storage, epoch, log } = this.#parts;
     const refusal = { mailId, sagaId, code, details: JSON.stringify(details) };
-    storage.mailbox.refuse(epoch(), [refusal]).catch((error: unknown) => {
+    try {
+      await storage.mailbox.refuse(epoch(), [refusal]);
+      return true;
+    } catch (error) {
       log.warn("sagaz: a refusal was not stored", { mailId, error: String(error) });
-    });
+      return false;
+    }
   }
 
   /** Sends mail that must not get lost with an outage. */

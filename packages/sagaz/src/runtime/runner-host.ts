@@ -27,7 +27,8 @@ export interface RunnerHost {
   gone(saga: SagaInMemory, why: "ended" | "released" | "lost"): void;
   /** The saga was parked: somebody may wait for that. */
   changed(saga: SagaInMemory): void;
-  refuse(mail: Mail, error: SagaError): void;
+  /** Notes a refusal for its sender. Answers false when it could not be stored: then the mail is still unread. */
+  refuse(mail: Mail, error: SagaError): Promise<boolean>;
   send(mail: NewMail): void;
 }
 

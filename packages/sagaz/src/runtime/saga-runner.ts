@@ -45,6 +45,8 @@ export class SagaRunner {
   readonly #takenMails = new Set<string>();
   #mail: MailState;
   #unacked = 0;
+  /** Refusals on their way to the storage. */
+  #refusing = 0;
   #idleSince: number | undefined;
   #inTurn = false;
   #releasing = false;
@@ -281,9 +283,19 @@ export class SagaRunner {
     const refusal = isSagaError(error)
       ? error
       : new SagaError("SAGAZ_BUG", { rule: String(error) }, { cause: error });
-    this.#host.refuse(mail, refusal);
+    void this.#storeRefusal(mail, refusal);
     const toParent = mail.kind === "cancel" ? cancelRefused(mail, refusal, this) : undefined;
     if (toParent) this.#host.send(toParent);
+  }
+
+  /** Mail whose refusal is not stored is unread: it is taken again when it comes again, here or at the next owner. */
+  async #storeRefusal(mail: Mail, refusal: SagaError): Promise<void> {
+    this.#refusing++;
+    const isStored = await this.#host.refuse(mail, refusal);
+    this.#refusing--;
+    if (isStored) return;
+    this.#takenMails.delete(mail.mailId);
+    this.#mail = { ...this.#mail, fetched: false };
   }
 
   // Writing, and leaving memory.
@@ -295,7 +307,8 @@ export class SagaRunner {
 
   /** How much mail we have taken, for whoever claims the saga next; while some may be unread, no number fits. */
   #releaseFor(wakeAt: number | null, waitingFor: WaitReason | null): Release {
-    return { wakeAt, waitingFor, mailSeq: this.#mail.fetched ? this.#mail.seq : -1 };
+    const isSure = this.#mail.fetched && this.#refusing === 0;
+    return { wakeAt, waitingFor, mailSeq: isSure ? this.#mail.seq : -1 };
   }
 
   #write(release: Release | undefined): void {

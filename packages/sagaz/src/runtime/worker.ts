@@ -272,8 +272,8 @@ export class Worker implements RunnerHost {
     this.#parts.onChange(saga, "parked");
   }
 
-  refuse(mail: Mail, error: SagaError): void {
-    this.#mailRoom.refuse(mail, error);
+  refuse(mail: Mail, error: SagaError): Promise<boolean> {
+    return this.#mailRoom.refuse(mail, error);
   }
 
   send(mail: NewMail): void {
