@@ -13,7 +13,8 @@ begin
   while v_month <= p_to at time zone 'UTC' loop
     foreach v_table in array array['saga_executions', 'saga_events'] loop
       v_name := v_table || to_char(v_month, '_YYYY_MM');
-      if to_regclass(format('{{schema}}.%I', v_name)) is null then
+      -- The catalog itself: to_regclass() may answer from what this session knew before it waited for the others.
+      if not exists (select from pg_class c where c.relnamespace = '{{schema}}'::regnamespace and c.relname = v_name) then
         -- Half of a page of saga_executions is kept for the row as it will end: on the same page that costs less.
         execute format('create table {{schema}}.%I (like {{schema}}.%I including all) with (fillfactor = %s)',
           v_name, v_table, case v_table when 'saga_executions' then 50 else 100 end);

@@ -1,5 +1,6 @@
+-- Looks into the catalog itself: to_regnamespace() may answer from what this session knew before it got the lock.
 -- name: schemaExists
-select (to_regnamespace('{{schema}}') is not null)::text as found
+select exists (select from pg_namespace n where n.nspname = btrim('{{schema}}', '"'))::text as found
 
 -- name: migrationsExist
 select (to_regclass('{{schema}}.saga_migrations') is not null)::text as found

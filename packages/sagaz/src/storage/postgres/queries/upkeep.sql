@@ -9,7 +9,9 @@ select count(*)::text as count
   from generate_series(date_trunc('month', $1::timestamptz at time zone 'UTC'), $2::timestamptz at time zone 'UTC',
       interval '1 month') m(month),
     unnest(array['saga_executions', 'saga_events']) t(name)
-  where to_regclass('{{schema}}.' || quote_ident(t.name || to_char(m.month, '_YYYY_MM'))) is null
+  where not exists (
+    select from pg_class c
+      where c.relnamespace = '{{schema}}'::regnamespace and c.relname = t.name || to_char(m.month, '_YYYY_MM'))
 
 -- name: databaseNow
 select coalesce($1::timestamptz, clock_timestamp())::text as now,
