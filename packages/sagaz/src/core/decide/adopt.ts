@@ -50,16 +50,9 @@ function keysThatMayHaveRun(view: View, step: StepDefinition): string[] {
 
 /** Items begin in order, no more at a time than `concurrency`: only the first open ones can have been in flight. */
 function itemsInWindow(view: View, step: MapStep): string[] {
-  const { items = [], itemStates = [] } = view.state.steps.get(step.name) ?? {};
-  const inWindow: string[] = [];
-  for (let index = 0; index < items.length && inWindow.length < step.concurrency; index++) {
-    if (!isOver(itemStates[index])) inWindow.push(itemKey(step.name, index));
-  }
-  return inWindow.filter((key) => isOpen(view, key));
-}
-
-function isOver(item: StepState | undefined): boolean {
-  return item?.status === "done" || item?.status === "skipped";
+  const { items = [] } = view.state.steps.get(step.name) ?? {};
+  const open = items.map((_, index) => itemKey(step.name, index)).filter((key) => isOpen(view, key));
+  return open.slice(0, step.concurrency);
 }
 
 function doubt(view: View, step: StepDefinition, key: string): void {

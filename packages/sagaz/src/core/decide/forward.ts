@@ -121,9 +121,9 @@ function startMap(view: View, move: Draft, step: MapStep): void {
   let free = step.concurrency;
   for (let index = 0; index < state.items.length && free > 0; index++) {
     const status = state.itemStates[index]?.status ?? "pending";
-    if (status === "done" || status === "skipped") continue;
+    if (status !== "pending") continue;
     free--;
-    if (status === "pending") startAction(view, move, { step, index });
+    startAction(view, move, { step, index });
   }
 }
 
