@@ -11,7 +11,9 @@ export function toParkingEntry(
   { reason, detail, at }: { readonly reason: ParkReason; readonly detail: string; readonly at: number },
 ): AppendEntry {
   const seq = saga.journal.length + 1;
-  const entry: JournalEntry = { type: "saga_parked", data: { reason, detail }, seq, at };
+  // The write that parks it resets the count of adoptions, so what that tells has to be in the event.
+  const crashed = saga.adoptions > 0 ? ({ crashed: true } as const) : {};
+  const entry: JournalEntry = { type: "saga_parked", data: { reason, detail, ...crashed }, seq, at };
   const row: RowChange = {
     ...rowAfter(saga, entry),
     waitingFor: "operator",

@@ -397,7 +397,8 @@ export class SagaRunner {
     this.live.draining = true;
     if (isEnded(this.state.status) || this.state.parked?.reason === "stuck") return this.lose();
     const { message } = toRecordedError(error, "error");
-    this.#record([{ type: "saga_parked", data: { reason: "stuck", detail: message } }]);
+    const crashed = this.inFlight > 0 ? ({ crashed: true } as const) : {};
+    this.#record([{ type: "saga_parked", data: { reason: "stuck", detail: message, ...crashed } }]);
     this.#write(this.#releaseFor(null, "operator"));
   }
 }

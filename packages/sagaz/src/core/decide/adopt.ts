@@ -20,7 +20,7 @@ export function adopt(view: View, { crashed }: { readonly crashed: boolean }): v
   for (const step of view.state.steps.values()) {
     for (const one of [step, ...step.itemStates]) if (one) recall(view, one);
   }
-  if (crashed && view.state.status !== "pending") doubtAll(view);
+  if (crashed || view.state.parked?.crashed) doubtAll(view);
 }
 
 function recall(view: View, { key, status, tries, error }: StepState): void {

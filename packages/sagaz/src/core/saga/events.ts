@@ -122,7 +122,8 @@ export type SagaLevelEvent =
   | Of<"saga_paused", Deed>
   | Of<"saga_resumed", Deed>
   | Of<"retry_requested", Deed>
-  | Of<"saga_parked", { reason: ParkReason; step?: string; detail?: string }>
+  /** `crashed`: its last owner vanished, and whoever parked it did not ask what became of the attempts in flight. */
+  | Of<"saga_parked", { reason: ParkReason; step?: string; detail?: string; crashed?: true }>
   | Of<"saga_unparked", { reason: ParkReason }>
   | Of<"saga_completed", { output?: unknown }>
   | Of<"saga_compensated", { exceptions: readonly string[] }>

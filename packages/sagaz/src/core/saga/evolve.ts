@@ -149,7 +149,8 @@ const HANDLERS: { [Type in JournalEntry["type"]]: (state: SagaState, entry: Entr
     state.status = "parked";
     // A reason without a step stops everything, so it takes the place of one that blocks a single step.
     if (!state.parked || data.step === undefined) {
-      state.parked = { reason: data.reason, step: data.step, detail: data.detail };
+      const crashed = (data.crashed ?? state.parked?.crashed) ? ({ crashed: true } as const) : {};
+      state.parked = { reason: data.reason, step: data.step, detail: data.detail, ...crashed };
     }
     if (data.step !== undefined) state.blocked.set(data.step, data.reason);
   },

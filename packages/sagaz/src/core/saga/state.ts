@@ -47,6 +47,8 @@ export interface Parked {
   readonly reason: ParkReason;
   readonly step: string | undefined;
   readonly detail: string | undefined;
+  /** Attempts were in flight, of which nobody knows how they ended. */
+  readonly crashed?: true;
 }
 
 /** A signal that waits for its step. */
