@@ -1,0 +1,22 @@
+import type { SqlRunner } from "sagaz";
+import type { ClientBase, Pool } from "pg";
+
+/** Lets sagaz, and the shop, write through a transaction of `pg`: the whole adapter. */
+export function fromPg(client: ClientBase): SqlRunner {
+  return async (sql, params = []) => (await client.query(sql, [...params])).rows as Record<string, unknown>[];
+}
+
+/** Runs `work` in a transaction: all of what it writes is there, or nothing. */
+export async function transaction<T>(pool: Pool, work: (sql: SqlRunner) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query("begin");
+    const result = await work(fromPg(client));
+    await client.query("commit");
+    client.release();
+    return result;
+  } catch (error) {
+    client.release(true); // closing the connection rolls back, whatever state it is in
+    throw error;
+  }
+}
