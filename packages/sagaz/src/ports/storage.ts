@@ -308,7 +308,7 @@ export interface QueryStore {
   ): Promise<readonly StoredEvent[]>;
   /** One page, newest first. */
   list(filter: SagaFilter): Promise<SagaPage>;
-  /** Statuses of those of these sagas that have ended: how `result()` waits. */
+  /** Statuses of those of these sagas that have ended or are parked: how `result()` waits. */
   ended(
     sagaIds: readonly string[],
   ): Promise<readonly { readonly sagaId: string; readonly status: SagaStatus }[]>;

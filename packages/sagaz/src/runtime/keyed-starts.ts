@@ -20,17 +20,27 @@ interface Waiting {
 export class KeyedStarts {
   readonly #worker: Worker;
   #queue: Waiting[] = [];
+  #admitted = 0;
   #busy = false;
 
   constructor(worker: Worker) {
     this.#worker = worker;
   }
 
+  /** Starts on their way that this worker will run: they take room before they are in memory. */
+  get admitted(): number {
+    return this.#admitted;
+  }
+
   /** Resolves once the saga, or the one that had the key, is on record. */
   start(start: StartRow, definition: SagaDefinition): Promise<KeyedOutcome> {
-    return new Promise((resolve, reject) => {
+    const taken = start.owned ? 1 : 0;
+    this.#admitted += taken;
+    return new Promise<KeyedOutcome>((resolve, reject) => {
       this.#queue.push({ start, definition, resolve, reject });
       if (!this.#busy) void this.#run();
+    }).finally(() => {
+      this.#admitted -= taken;
     });
   }
 

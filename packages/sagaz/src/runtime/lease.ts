@@ -7,6 +7,8 @@ import { Timers } from "./timers.ts";
 
 /** Parts of a lease: a beat after each third; without an answer for two thirds nothing begins any more. */
 const BEATS_PER_LEASE = 3;
+/** One lost beat must not cost the lease: until one is answered they come quicker. */
+const BEATS_PER_LEASE_IN_TROUBLE = 20;
 const SUSPEND_AFTER = 2 / 3;
 
 /** What a lease is made of. */
@@ -81,15 +83,14 @@ export class Lease {
     this.#parts.onRegistered(epoch);
   }
 
-  #beatLater(): void {
-    this.#timers.later(this.#parts.leaseMs / BEATS_PER_LEASE, () => void this.#beat());
+  #beatLater(perLease = BEATS_PER_LEASE): void {
+    this.#timers.later(this.#parts.leaseMs / perLease, () => void this.#beat());
   }
 
   async #beat(): Promise<void> {
-    const { storage, clock, log, time, leaseMs } = this.#parts;
+    const { storage, clock, log, time } = this.#parts;
     const askedAt = clock.monotonic();
-    const leftMs = leaseMs * SUSPEND_AFTER - (askedAt - this.#renewedAt);
-    const watch = this.#timers.later(Math.max(1, leftMs), () => this.#suspend());
+    const watch = this.#timers.later(Math.max(1, this.#leftMs(askedAt)), () => this.#suspend());
     try {
       const beat = await storage.leases.beat(this.#epoch);
       time.set(beat.now, askedAt);
@@ -98,8 +99,14 @@ export class Lease {
       else this.fenced(this.#epoch);
     } catch (error) {
       log.warn("sagaz: the heartbeat was not answered", { error: String(error) });
+      return this.#beatLater(BEATS_PER_LEASE_IN_TROUBLE);
     }
     this.#beatLater();
+  }
+
+  /** How long things may still begin without an answer. */
+  #leftMs(now: number): number {
+    return this.#parts.leaseMs * SUSPEND_AFTER - (now - this.#renewedAt);
   }
 
   #renewed(askedAt: number, beat: Beat): void {
@@ -111,8 +118,9 @@ export class Lease {
     this.#parts.onBeat(beat);
   }
 
+  /** Called when a beat has waited for too long; a later one may have been answered meanwhile. */
   #suspend(): void {
-    if (this.#isSuspended) return;
+    if (this.#isSuspended || this.#leftMs(this.#parts.clock.monotonic()) > 0) return;
     this.#isSuspended = true;
     this.#parts.log.warn("sagaz: the lease could not be renewed in time; this worker pauses", {
       epoch: this.#epoch,

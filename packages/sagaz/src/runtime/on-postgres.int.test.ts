@@ -3,3 +3,6 @@ import "./forward.test.ts";
 import "./undoing.test.ts";
 import "./pivot.test.ts";
 import "./waiting.test.ts";
+import "./operating.test.ts";
+import "./starting.test.ts";
+import "./ownership.test.ts";

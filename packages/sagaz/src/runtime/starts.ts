@@ -58,7 +58,9 @@ export class Starts {
     const { worker } = this.#parts;
     worker.checkStart();
     const definition = this.#definition(saga);
-    const started = await this.#toStarted(definition, input, options);
+    const accepted = await accept(definition, input);
+    // From here to the writer nothing waits: of many starts at once, each sees the room that the others took.
+    const started = this.#toStarted(definition, accepted, options);
     const sagaId = worker.newId();
     if (options.tx)
       return this.#startIn(options.tx, toStartRow(sagaId, { ...started, admitted: false }, hashOf(started)));
@@ -112,16 +114,15 @@ export class Starts {
     });
   }
 
-  async #toStarted(definition: SagaDefinition, input: unknown, options: StartOptions): Promise<SagaStarted> {
+  #toStarted(definition: SagaDefinition, input: unknown, options: StartOptions): SagaStarted {
     const { worker, payloadBytesMax } = this.#parts;
-    const accepted = await accept(definition, input);
-    const { value } = toPayload(accepted, `the input of "${definition.name}"`, payloadBytesMax);
+    const { value } = toPayload(input, `the input of "${definition.name}"`, payloadBytesMax);
     const { idempotencyKey, correlationId, tenantId, attributes, startAt } = options;
     return {
       ...identity(definition),
       input: value ?? null,
       headers: options.headers ?? {},
-      admitted: startAt === undefined && worker.hasRoom(),
+      admitted: startAt === undefined && worker.hasRoom(this.#keyed.admitted),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       ...(correlationId === undefined ? {} : { correlationId }),
       ...(tenantId === undefined ? {} : { tenantId }),

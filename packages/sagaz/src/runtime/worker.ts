@@ -210,9 +210,9 @@ export class Worker implements RunnerHost {
   // Starting sagas.
 
   /** True when a new saga fits into this process; else it is left to whoever has room. */
-  hasRoom(): boolean {
+  hasRoom(onTheirWay = 0): boolean {
     if (this.#state !== "running" || this.#lease.isSuspended || this.#solitary.isOn) return false;
-    return this.#runners.size < this.#parts.options.sagasInFlightMax;
+    return this.#runners.size + onTheirWay < this.#parts.options.sagasInFlightMax;
   }
 
   /** @throws SagaError `SAGAZ_NOT_STARTED`, `SAGAZ_STOPPED`, `SAGAZ_TOO_BUSY` when no start can be taken now. */

@@ -24,7 +24,8 @@ export function queriesIn(tables: Tables): QueryStore {
     async ended(sagaIds) {
       return sagaIds.flatMap((sagaId) => {
         const saga = tables.sagas.get(sagaId);
-        return saga && isEnded(saga.status) ? [{ sagaId, status: saga.status }] : [];
+        const tells = saga && (isEnded(saga.status) || saga.status === "parked");
+        return tells ? [{ sagaId, status: saga.status }] : [];
       });
     },
     async counts(sinceMs) {

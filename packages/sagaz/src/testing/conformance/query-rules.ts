@@ -155,7 +155,7 @@ export const queryRules: readonly StorageRule[] = [
     deepEqual(await ids({ sagaName: "refund", tenantId: "t2" }), []);
   }),
 
-  rule("ended: statuses of those that have ended", async (t) => {
+  rule("ended: statuses of those that have ended or are parked", async (t) => {
     const epoch = await register(t.storage);
     const running = await begin(t, epoch);
     const parked = await begin(t, epoch, { row: toRow({ status: "parked", parkedReason: "stuck" }) });
@@ -167,6 +167,7 @@ export const queryRules: readonly StorageRule[] = [
     deepEqual(
       new Map(ended.map(({ sagaId, status }) => [sagaId, status])),
       new Map([
+        [parked, "parked"],
         [completed, "completed"],
         [undone, "compensated_with_exceptions"],
       ]),
