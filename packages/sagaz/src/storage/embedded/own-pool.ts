@@ -1,3 +1,4 @@
+import type * as driver from "pg";
 import { SagaError } from "../../core/errors.ts";
 import type { PgConnection, PgPool } from "../postgres/index.ts";
 
@@ -65,7 +66,7 @@ export class OwnPool implements PgPool {
   }
 }
 
-async function loadDriver(): Promise<typeof import("pg")> {
+async function loadDriver(): Promise<typeof driver> {
   try {
     return await import("pg");
   } catch (cause) {

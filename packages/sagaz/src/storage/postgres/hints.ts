@@ -16,7 +16,7 @@ const awaitedMs = 30_000;
  *
  * NOTIFY takes a lock that is one for the whole server until its transaction has committed. So it is never part of a
  * transaction that does something else: what is to be told is gathered, and told after the fact by a connection of the
- * pool, at most every 20 ms. That a saga has ended is told only while some process has said that it waits for one;
+ * pool, at most every 20 ms. That a saga has ended or is parked is told only while some process has said that it waits for one;
  * a process that runs its own sagas and awaits them notifies nobody.
  */
 export class Hints {
@@ -112,7 +112,13 @@ export class Hints {
   #pass(words: readonly string[]): void {
     for (const hint of words) {
       if (hint !== "work" && hint !== "mail" && hint !== "ended") continue;
-      for (const listener of this.#listeners) listener(hint);
+      for (const listener of this.#listeners) {
+        try {
+          listener(hint);
+        } catch {
+          // A listener's own trouble: others want to hear too.
+        }
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 import { must } from "../../core/must.ts";
 import type { ParkReason } from "../../core/saga/events.ts";
-import type { SagaStatus, WaitReason } from "../../core/saga/status.ts";
+import { isEnded, type SagaStatus, type WaitReason } from "../../core/saga/status.ts";
 import type {
   QueryStore,
   SagaCount,
@@ -46,7 +46,7 @@ export class PostgresQueries implements QueryStore {
   async list(filter: SagaFilter): Promise<SagaPage> {
     const limit = Math.min(filter.limit, pageMax);
     // One more than asked for tells whether there is another page.
-    const values = [...conditionsOf(filter), limit + 1];
+    const values = [...conditionsOf(filter), limit + 1, ...branchesOf(filter)];
     const rows = await this.#database.read({ text: this.#database.sql.listSagas, values });
     const sagas = rows.slice(0, limit).map(toSagaRow);
     return { sagas, next: rows.length > limit ? sagas.at(-1)?.sagaId : undefined };
@@ -58,9 +58,13 @@ export class PostgresQueries implements QueryStore {
     if (sagaIds.length === 0) return [];
     const values = [uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))];
     const rows = await this.#database.read({ text: this.#database.sql.endedSagas, values });
+    const found = rows.map((row) => ({
+      sagaId: String(row["saga_id"]),
+      status: row["status"] as SagaStatus,
+    }));
     // Somebody here waits for sagas that others may be running: they will say when one has ended.
-    if (rows.length < sagaIds.length) this.#hints.askForEnds();
-    return rows.map((row) => ({ sagaId: String(row["saga_id"]), status: row["status"] as SagaStatus }));
+    if (found.filter(({ status }) => isEnded(status)).length < sagaIds.length) this.#hints.askForEnds();
+    return found;
   }
 
   async counts(sinceMs: number): Promise<readonly SagaCount[]> {
@@ -104,6 +108,20 @@ function conditionsOf(filter: SagaFilter): unknown[] {
     timeOrNull(filter.createdBefore),
     ...cursorOf(filter.after),
   ];
+}
+
+/**
+ * Parameters $13 to $15: where to look. Everything in the order of ids is quick for conditions that most sagas meet or
+ * that have an index of their own; for the others what is unfinished and what has ended have different indexes.
+ */
+function branchesOf(filter: SagaFilter): [all: boolean, unfinished: boolean, finished: boolean] {
+  const { status, tenantId, correlationId, attributes } = filter;
+  if (tenantId !== undefined || correlationId !== undefined || attributes !== undefined)
+    return [true, false, false];
+  if (status !== undefined) return [false, !status.every(isEnded), status.some(isEnded)];
+  // Only unfinished sagas are parked or paused.
+  if (filter.parkedReason !== undefined || filter.paused === true) return [false, true, false];
+  return filter.sagaName === undefined ? [true, false, false] : [false, true, true];
 }
 
 function cursorOf(after: string | undefined): [string | null, string | null] {

@@ -52,7 +52,7 @@ create index saga_executions_by_attributes on {{schema}}.saga_executions using g
   where attributes is not null;
 -- Counts of what ended lately: a few bytes for every 32 pages, written by vacuum.
 create index saga_executions_finished on {{schema}}.saga_executions using brin (finished_at)
-  with (pages_per_range = 32);
+  with (pages_per_range = 32, autosummarize = on) where finished_at is not null;
 
 create table {{schema}}.saga_events (
   saga_id uuid not null,
