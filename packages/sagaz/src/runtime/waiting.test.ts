@@ -136,6 +136,31 @@ describe("a signal step", () => {
     expect(await stage.end(handle)).toMatchObject({ status: "completed" });
   });
 
+  test("that was parked goes on by itself when the signal comes after all", async () => {
+    await using stage = await Stage.open();
+    const saga = approval("late", 60_000);
+    const process = await stage.process(saga);
+    const handle = await stage.start(process, saga, null);
+    expect(await stage.end(handle)).toMatchObject({ parked: { reason: "signal_timeout" } });
+    await stage.drive(process.sagas.signal(handle.id, "approval", "ok"));
+    expect(await stage.end(handle)).toMatchObject({ status: "completed", output: { ship: "ok" } });
+  });
+
+  test("that was parked is undone by a cancel: of a signal that never came nothing is left to find out", async () => {
+    await using stage = await Stage.open();
+    const trace = new Trace(stage);
+    const saga = build("given-up")
+      .step("reserve", { do: () => "r", undo: trace.undo("reserve") })
+      .signal("approval", { after: ["reserve"], waitMs: 60_000 })
+      .build();
+    const process = await stage.process(saga);
+    const handle = await stage.start(process, saga, null);
+    expect(await stage.end(handle)).toMatchObject({ parked: { reason: "signal_timeout" } });
+    await stage.drive(process.sagas.cancel(handle.id, { reason: "gone" }));
+    expect(await stage.end(handle)).toMatchObject({ status: "compensated", parked: undefined });
+    expect(trace.calls).toEqual(["undo reserve"]);
+  });
+
   test("waits 7 days by default", async () => {
     await using stage = await Stage.open();
     const saga = build("week").signal("approval").build();

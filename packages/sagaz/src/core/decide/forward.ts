@@ -28,11 +28,12 @@ function isOpen(view: View, step: StepDefinition): boolean {
 
 function stepEvents(view: View, step: StepDefinition): SagaEvent[] {
   if (step.kind === "map") return mapEvents(view, step);
-  if (!mayStartNow(view, step) || isBlocked(view, step.name)) return [];
+  if (!mayStartNow(view, step)) return [];
+  if (step.kind === "signal") return signalEvents(view, step);
+  if (isBlocked(view, step.name)) return [];
   if (step.role === "pivot" && view.state.pivotStartedSeq === undefined) {
     return [{ type: "pivot_started", step: step.name, data: {} }];
   }
-  if (step.kind === "signal") return signalEvents(view, step);
   return step.kind === "sleep" ? sleepEvents(view, step.name) : [];
 }
 
@@ -41,11 +42,13 @@ function sleepEvents(view: View, step: string): SagaEvent[] {
   return until !== undefined && until <= view.now ? [{ type: "step_done", step, data: {} }] : [];
 }
 
+/** A signal that comes after its time was up is what the parked saga waits for: nobody has to say so again. */
 function signalEvents(view: View, step: SignalStep): SagaEvent[] {
   const arrived = view.state.signals.find(({ signal }) => signal === step.signal);
   if (arrived) {
     return [{ type: "step_done", step: step.name, data: { result: arrived.payload, consumed: step.signal } }];
   }
+  if (isBlocked(view, step.name)) return [];
   if (view.now < deadline(view, readySince(view, step), step.waitMs)) return [];
   const detail = `signal "${step.signal}" did not come within ${step.waitMs} ms`;
   return [{ type: "saga_parked", data: { reason: "signal_timeout", step: step.name, detail } }];

@@ -67,8 +67,8 @@ function cutOff(view: View, move: Draft): void {
 function isQuiet(view: View, move: Draft): boolean {
   if (isHalted(view) || view.live.tasks.size > 0 || view.live.unsettled.size > 0 || move.start.length > 0)
     return false;
-  // A blocked step's fate is open: a person has to say whether it was done.
-  return view.state.blocked.size === 0;
+  // A blocked step's fate is open: a person has to say whether it was done. Only of a signal that never came is it known.
+  return [...view.state.blocked.values()].every((reason) => reason === "signal_timeout");
 }
 
 /** `WAIT_ALL` lets everything finish that does not depend on the failure: delays, timers, signals and children too. */
