@@ -25,6 +25,8 @@ export interface RunnerHost {
   epoch(): number;
   /** The runner is done with its saga: `ended`, `released` to whoever claims it, or `lost` to somebody else. */
   gone(saga: SagaInMemory, why: "ended" | "released" | "lost"): void;
+  /** A write of a saga that this process owns was refused for good; its runner is gone. */
+  notWritten(saga: { readonly sagaId: string; readonly ackedSeq: number }, error: SagaError): void;
   /** The saga was parked: somebody may wait for that. */
   changed(saga: SagaInMemory): void;
   /** Notes a refusal for its sender. Answers false when it could not be stored: then the mail is still unread. */

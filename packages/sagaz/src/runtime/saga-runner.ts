@@ -21,6 +21,7 @@ import { AppendTurn } from "./append-turn.ts";
 import { Attempt } from "./attempt.ts";
 import { cancelRefused, toEventRow, toMail } from "./entry.ts";
 import type { Written } from "./journal-writer.ts";
+import { TakenMail } from "./taken-mail.ts";
 import { emptyEntry, Recording } from "./recording.ts";
 import type { Release } from "./recording.ts";
 import type { MailState, RunnerHost } from "./runner-host.ts";
@@ -42,11 +43,8 @@ export class SagaRunner {
   readonly #attempts = new Map<LiveTask, Attempt>();
   readonly #turnToAppend = new AppendTurn();
   readonly #alarm: Alarm;
-  readonly #takenMails = new Set<string>();
-  #mail: MailState;
+  readonly #mail: TakenMail;
   #unacked = 0;
-  /** Refusals on their way to the storage. */
-  #refusing = 0;
   #idleSince: number | undefined;
   #inTurn = false;
   #releasing = false;
@@ -65,7 +63,7 @@ export class SagaRunner {
     this.definition = definition;
     this.state = state;
     this.live = newLive(ackedSeq);
-    this.#mail = mail;
+    this.#mail = new TakenMail(mail);
     this.#recording = new Recording({ definition, state, live: this.live });
     this.#alarm = new Alarm({ clock: host.clock, now: () => host.now(), ring: () => this.turn() });
   }
@@ -262,9 +260,7 @@ export class SagaRunner {
   deliver(mail: Mail): void {
     if (this.#gone) return;
     if (this.#turnToAppend.isTaken) return this.#turnToAppend.defer(() => this.deliver(mail));
-    if (this.#takenMails.has(mail.mailId)) return;
-    this.#takenMails.add(mail.mailId);
-    this.#mail = { ...this.#mail, seq: Math.max(this.#mail.seq, mail.mailSeq) };
+    if (!this.#mail.take(mail)) return;
     try {
       this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));
       this.#recording.answers(mail.mailId);
@@ -276,26 +272,16 @@ export class SagaRunner {
 
   /** All mail that had been sent when this saga was claimed is here. */
   mailFetched(): void {
-    this.#mail = { ...this.#mail, fetched: true };
+    this.#mail.fetched();
   }
 
   #refuse(mail: Mail, error: unknown): void {
     const refusal = isSagaError(error)
       ? error
       : new SagaError("SAGAZ_BUG", { rule: String(error) }, { cause: error });
-    void this.#storeRefusal(mail, refusal);
+    void this.#mail.refused(mail, this.#host.refuse(mail, refusal));
     const toParent = mail.kind === "cancel" ? cancelRefused(mail, refusal, this) : undefined;
     if (toParent) this.#host.send(toParent);
-  }
-
-  /** Mail whose refusal is not stored is unread: it is taken again when it comes again, here or at the next owner. */
-  async #storeRefusal(mail: Mail, refusal: SagaError): Promise<void> {
-    this.#refusing++;
-    const isStored = await this.#host.refuse(mail, refusal);
-    this.#refusing--;
-    if (isStored) return;
-    this.#takenMails.delete(mail.mailId);
-    this.#mail = { ...this.#mail, fetched: false };
   }
 
   // Writing, and leaving memory.
@@ -305,10 +291,8 @@ export class SagaRunner {
     this.#write(isEnded(this.state.status) ? this.#releaseFor(null, null) : undefined);
   }
 
-  /** How much mail we have taken, for whoever claims the saga next; while some may be unread, no number fits. */
   #releaseFor(wakeAt: number | null, waitingFor: WaitReason | null): Release {
-    const isSure = this.#mail.fetched && this.#refusing === 0;
-    return { wakeAt, waitingFor, mailSeq: isSure ? this.#mail.seq : -1 };
+    return { wakeAt, waitingFor, mailSeq: this.#mail.seq };
   }
 
   #write(release: Release | undefined): void {
@@ -320,12 +304,19 @@ export class SagaRunner {
     if (release) this.#releasing = true;
     this.#host.submit(entry, (error) => {
       this.#unacked--;
-      if (error) return this.lose();
+      if (error) return this.#notWritten(error);
       this.live.ackedSeq = Math.max(this.live.ackedSeq, last);
       if (release) return this.#leave(ended ? "ended" : "released");
       if (parked) this.#host.changed(this);
       this.#acked(last);
     });
+  }
+
+  /** What memory holds is not what is stored, and will not be. */
+  #notWritten(error: SagaError): void {
+    if (this.#gone) return;
+    this.lose();
+    this.#host.notWritten({ sagaId: this.sagaId, ackedSeq: this.live.ackedSeq }, error);
   }
 
   #acked(seq: number): void {

@@ -220,6 +220,7 @@ export class Sagas {
     sagaId: string,
     options: { readonly fromStep: string; readonly input?: unknown } & Reason,
   ): Promise<SagaHandle> {
+    this.#parts.worker.checkStart(); // ids take the database's time, which is known from then on
     const forkId = this.#parts.worker.newId();
     const input =
       "input" in options ? { input: await this.#requests.toForkInput(sagaId, options.input) } : {};

@@ -22,13 +22,12 @@ import { JournalWriter, WRITES_WAITING_MAX } from "./journal-writer.ts";
 import type { Written } from "./journal-writer.ts";
 import { Lease } from "./lease.ts";
 import { MailRoom } from "./mail-room.ts";
-import { keepTrying } from "./patience.ts";
 import { fromText } from "./payload.ts";
+import { Reload } from "./reload.ts";
 import { emptyEntry } from "./recording.ts";
 import type { Registry } from "./registry.ts";
 import type { MailState, RunnerHost, SagaInMemory } from "./runner-host.ts";
 import { SagaRunner } from "./saga-runner.ts";
-
 import { Solitary } from "./solitary.ts";
 import { newId } from "./system.ts";
 import { Upkeep } from "./upkeep.ts";
@@ -82,6 +81,7 @@ export class Worker implements RunnerHost {
   readonly #solitary: Solitary;
   readonly #arrivals: Arrivals;
   readonly #upkeep: Upkeep;
+  readonly #reload: Reload;
   #writer: JournalWriter | undefined;
   #state: "new" | "running" | "stopping" | "stopped" = "new";
   #isHinted = false;
@@ -132,6 +132,13 @@ export class Worker implements RunnerHost {
       now: () => this.now(),
       run: (definition, loaded) => this.#run(definition, loaded),
       submit: (entry) => this.submit(entry, () => {}),
+    });
+    this.#reload = new Reload({
+      ...around,
+      isWanted: () => this.isRunning,
+      isHere: (sagaId) => this.#runners.has(sagaId),
+      onLoaded: (saga, epoch) => this.#take([saga], epoch),
+      onHopeless: (saga, detail) => this.#arrivals.park(saga, { reason: "stuck", detail }),
     });
     this.#upkeep = new Upkeep({
       ...around,
@@ -192,7 +199,10 @@ export class Worker implements RunnerHost {
     const { storage, clock, log } = this.#parts;
     const held = {
       held: () => this.#held(),
-      lost: (sagaId: string) => this.#reload(sagaId),
+      lost: (sagaId: string) => {
+        this.#runners.get(sagaId)?.lose();
+        this.#reload.begin(sagaId);
+      },
       fenced: () => this.#lease.fenced(epoch),
     };
     this.#writer = new JournalWriter({ storage, clock, log, epoch, held });
@@ -315,18 +325,8 @@ export class Worker implements RunnerHost {
     void this.#mailRoom.fetch();
   }
 
-  /** Its tail was lost, or is not what we thought: forget it and begin from what is stored. */
-  #reload(sagaId: string): void {
-    const epoch = this.epoch();
-    this.#runners.get(sagaId)?.lose();
-    const load = async () => {
-      const row = await this.storage.queries.find(sagaId);
-      const journal = await this.storage.queries.journal(sagaId);
-      if (row?.owner !== epoch || epoch !== this.epoch() || this.#runners.has(sagaId)) return;
-      this.#take([{ sagaId, adoptions: Math.max(1, row.adoptions), mailSeq: 0, journal }], epoch);
-    };
-    const { clock, log } = this.#parts;
-    void keepTrying(load, { clock, log, what: "reloading a saga", isWanted: () => this.isRunning });
+  notWritten(saga: { readonly sagaId: string; readonly ackedSeq: number }, error: SagaError): void {
+    this.#reload.afterRefusal(saga, error);
   }
 
   /** Something was sent, or stored, that this process should look at soon. */
