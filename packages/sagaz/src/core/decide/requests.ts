@@ -3,6 +3,7 @@ import type { SagaErrorCode } from "../errors.ts";
 import { LIMITS } from "../definition/policies.ts";
 import { didYouMean } from "../definition/suggest.ts";
 import type { Deed, Parent, RecordedError, SagaEvent } from "../saga/events.ts";
+import { createdAtOf } from "../saga/saga-id.ts";
 import { findStep } from "../saga/state.ts";
 import { isEnded } from "../saga/status.ts";
 import type { SagaStatus } from "../saga/status.ts";
@@ -200,8 +201,16 @@ function fork(view: View, request: Of<"fork">): SagaEvent[] {
     throw refusal("SAGAZ_NOT_FORKABLE", { sagaId: state.sagaId, why: `it is ${state.status}, not ended` });
   if (state.forkId !== undefined) throw forked(view, "fork");
   if (!definition.graph.byName.has(fromStep)) throw unknownStep(view, fromStep);
+  checkAge(view, forkId);
   const input = "input" in request ? { input: request.input } : {};
   return [{ type: "saga_forked", data: { forkId, fromStep, ...input, ...deed(request) } }];
+}
+
+/** A request that waited too long, for instance through an outage, names an id that no storage takes any more. */
+function checkAge(view: View, id: string): void {
+  const skewMs = createdAtOf(id) - view.now;
+  const limit = LIMITS.idSkewMsMax;
+  if (Math.abs(skewMs) > limit) throw refusal("SAGAZ_CLOCK_SKEW", { id, skewMs, limit });
 }
 
 function childEnded(view: View, request: Of<"child_ended">): SagaEvent[] {

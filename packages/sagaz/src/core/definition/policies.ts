@@ -81,6 +81,8 @@ export const LIMITS = {
   errorTextMax: 2_000,
   /** A delay longer than this is written down; a shorter one sits in memory. Milliseconds. */
   memoryDelayMsMax: 5 * SECOND,
+  /** A new saga's id may be off the database's clock by this much. Milliseconds. */
+  idSkewMsMax: 5 * MINUTE,
   /** Adoptions after crashes without progress before the saga runs alone, and before it is parked. */
   adoptionsBeforeAlone: 3,
   adoptionsMax: 5,
