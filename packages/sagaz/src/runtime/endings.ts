@@ -48,7 +48,7 @@ export class Endings {
     const waiters = this.#waiters.get(sagaId) ?? new Set();
     waiters.add(waiter);
     this.#waiters.set(sagaId, waiters);
-    this.hint();
+    if (!this.#isLocal(sagaId)) this.hint();
     return () => {
       waiters.delete(waiter);
       if (waiters.size === 0) this.#waiters.delete(sagaId);

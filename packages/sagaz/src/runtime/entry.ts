@@ -149,8 +149,10 @@ function toReused({ result = null, items, childId }: StepState): Reused {
   return { result, ...(items ? { items } : {}), ...(childId === undefined ? {} : { childId }) };
 }
 
+const NO_MAILS: readonly NewMail[] = [];
+
 /** Requests to other sagas that an event brings about. */
-export function toMails(event: JournalEntry, { definition, state }: Scope): NewMail[] {
+export function toMails(event: JournalEntry, { definition, state }: Scope): readonly NewMail[] {
   const { sagaId, parent } = state;
   if (event.type === "saga_forked") return toNewParents(event, { definition, state });
   if (event.type === "child_undo_requested") {
@@ -159,7 +161,7 @@ export function toMails(event: JournalEntry, { definition, state }: Scope): NewM
     const reason = `step "${event.step}" of ${definition.name} ${sagaId} is undone`;
     return [toMail(`${sagaId}/${event.step}/undo`, childId, { kind: "cancel", actor: "parent", reason })];
   }
-  if (!parent) return [];
+  if (!parent) return NO_MAILS;
   const mailId = `${sagaId}/${event.seq}`;
   if (event.type === "saga_parked") {
     return [

@@ -7,6 +7,8 @@ import { judge } from "./doubt.ts";
 /** Entries of one batch, and roughly the bytes of their payloads. */
 export const BATCH_ENTRIES_MAX = 1_000;
 export const BATCH_BYTES_MAX = 4_194_304;
+/** Writes under way at a time: while the database works on one, the process handles the answer to the other. */
+const WRITES_AT_ONCE = 2;
 /** Entries that may wait; starts beyond that are refused with `SAGAZ_TOO_BUSY`. */
 export const WRITES_WAITING_MAX = 50_000;
 /** Delay between tries while the storage is away: doubles from the first to the second figure. */
@@ -44,7 +46,10 @@ export class JournalWriter {
   readonly #held: Held;
   readonly #epoch: number;
   #queue: Waiting[] = [];
-  #busy = false;
+  /** Writes under way, and the sagas in them. */
+  #writes = 0;
+  readonly #inFlight = new Set<string>();
+  #isScheduled = false;
   #closed: SagaError | undefined;
   #idle: (() => void)[] = [];
 
@@ -68,12 +73,12 @@ export class JournalWriter {
       return;
     }
     this.#queue.push({ entry, written });
-    if (!this.#busy) this.#begin();
+    this.#writeSoon();
   }
 
   /** Resolves when everything taken so far has been written or refused. */
   drained(): Promise<void> {
-    if (!this.#busy && this.#queue.length === 0) return Promise.resolve();
+    if (this.#isIdle()) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -83,41 +88,63 @@ export class JournalWriter {
     const waiting = this.#queue;
     this.#queue = [];
     for (const { written } of waiting) written(this.#closed);
-    if (!this.#busy) this.#release();
+    this.#releaseIfIdle();
   }
 
-  /** One turn of the event loop later, so that everything which one commit set off goes into the next. */
-  #begin(): void {
-    this.#busy = true;
-    this.#clock.setTimer(0, () => void this.#run());
+  #isIdle(): boolean {
+    return this.#writes === 0 && this.#queue.length === 0;
   }
 
-  async #run(): Promise<void> {
-    const batch = this.#take();
-    if (batch.length > 0) await this.#write(batch);
-    if (this.#queue.length > 0) {
-      this.#begin();
-      return;
-    }
-    this.#busy = false;
-    this.#release();
-  }
-
-  #release(): void {
+  #releaseIfIdle(): void {
+    if (!this.#isIdle()) return;
     const idle = this.#idle;
     this.#idle = [];
     for (const resolve of idle) resolve();
   }
 
+  /** One turn of the event loop later, so that everything which one commit set off goes into the next. */
+  #writeSoon(): void {
+    if (this.#isScheduled || this.#writes >= WRITES_AT_ONCE) return;
+    this.#isScheduled = true;
+    this.#clock.setTimer(0, () => {
+      this.#isScheduled = false;
+      void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const batch = this.#take();
+    if (batch.length === 0) return;
+    this.#writes++;
+    if (this.#queue.length > 0) this.#writeSoon();
+    await this.#write(batch);
+    this.#writes--;
+    for (const { entry } of batch) this.#inFlight.delete(entry.sagaId);
+    if (this.#queue.length > 0) this.#writeSoon();
+    this.#releaseIfIdle();
+  }
+
+  /**
+   * The next batch: oldest first, without the sagas that another write holds. A saga's entries are never in two writes
+   * at once, since the later one could be recorded and the earlier one not.
+   */
   #take(): Waiting[] {
+    const batch: Waiting[] = [];
+    const left: Waiting[] = [];
     let bytes = 0;
-    let count = 0;
-    for (const { entry } of this.#queue) {
-      bytes += sizeOf(entry);
-      if (count > 0 && (count >= BATCH_ENTRIES_MAX || bytes > BATCH_BYTES_MAX)) break;
-      count++;
+    for (const waiting of this.#queue) {
+      const { entry } = waiting;
+      const isFull =
+        batch.length >= BATCH_ENTRIES_MAX || (batch.length > 0 && bytes + sizeOf(entry) > BATCH_BYTES_MAX);
+      if (isFull || this.#inFlight.has(entry.sagaId)) left.push(waiting);
+      else {
+        bytes += sizeOf(entry);
+        batch.push(waiting);
+      }
     }
-    return this.#queue.splice(0, count);
+    this.#queue = left;
+    for (const { entry } of batch) this.#inFlight.add(entry.sagaId);
+    return batch;
   }
 
   /** Writes a batch, whatever it takes; afterwards each of its entries has heard how it ended. */

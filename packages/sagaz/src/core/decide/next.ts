@@ -36,8 +36,10 @@ function go(view: View, move: Draft): void {
 }
 
 function onlyEvents(events: readonly SagaEvent[]): Move {
-  return { ...emptyMove(), events };
+  return { events, start: NONE, abort: NONE, abandon: NONE, wakeAt: undefined, waitingFor: null };
 }
+
+const NONE: readonly never[] = [];
 
 function goForward(view: View, move: Draft): void {
   decideUnsettled(view, move);

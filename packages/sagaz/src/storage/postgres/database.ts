@@ -31,7 +31,8 @@ export class Database {
   readonly limits: ConnectionLimits;
   /** Statements with the schema's name filled in. */
   readonly sql: Sql;
-  readonly writer: Lane;
+  /** The journal writer's: it has two writes under way at a time. */
+  readonly writers: readonly [Lane, Lane];
   readonly heart: Lane;
   readonly starts: Lane;
   /** The lease of this process's worker, in milliseconds: no transaction of ours may lie idle for longer. */
@@ -53,7 +54,7 @@ export class Database {
     this.#now = options.now;
     this.sql = render(options.schema);
     const open = () => this.open();
-    this.writer = new Lane(open);
+    this.writers = [new Lane(open), new Lane(open)];
     this.heart = new Lane(open);
     this.starts = new Lane(open);
   }
@@ -170,7 +171,7 @@ export class Database {
   /** Gives back the connections that were held, and refuses work until {@link allow}. */
   close(): void {
     this.#state = "stopped";
-    for (const lane of [this.writer, this.heart, this.starts]) lane.close();
+    for (const lane of [...this.writers, this.heart, this.starts]) lane.close();
   }
 
   #mustBeOpen(): void {

@@ -5,6 +5,7 @@ import type {
   AppendReceipt,
   JournalStore,
   KeyedOutcome,
+  RowChange,
   StartRow,
   Tail,
 } from "../../ports/storage.ts";
@@ -13,6 +14,7 @@ import type { FoldedBatch } from "./fold-batch.ts";
 import { commit, rollBack, type OpenConnection, type TextRow } from "./connection.ts";
 import type { Database } from "./database.ts";
 import { lacksPartition, toSagaError } from "./errors.ts";
+import type { Lane } from "./lane.ts";
 import type { Hints } from "./hints.ts";
 import { startIn, startKeyed } from "./keyed-starts.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
@@ -37,13 +39,18 @@ export class PostgresJournal implements JournalStore {
 
   async append(batch: AppendBatch): Promise<AppendReceipt> {
     const prepared = toStatement(this.#database, batch);
-    const write = () => this.#database.writer.run(prepared.statement, { commits: true });
+    const write = () => this.#freeWriter().run(prepared.statement, { commits: true });
     try {
       return this.#settle(prepared.folded, await withPartitions(write, this.#makePartitions));
     } catch (error) {
       this.#noteDoubt(batch.epoch, error);
       throw error;
     }
+  }
+
+  #freeWriter(): Lane {
+    const [first, second] = this.#database.writers;
+    return first.isBusy ? second : first;
   }
 
   async tails(sagaIds: readonly string[]): Promise<readonly Tail[]> {
@@ -123,7 +130,7 @@ export class PostgresJournal implements JournalStore {
     const isForOthers =
       [...news.values()].some((row) => !row.start.owned) || [...changes.values()].some(isDueSoon);
     if (isForOthers || folded.mails.length > 0) this.#hints.tell("work");
-    if ([...changes.values()].some((row) => row.finished)) this.#hints.tell("ended");
+    if ([...changes.values()].some(isOver)) this.#hints.tell("ended");
   }
 
   #noteDoubt(epoch: number, error: unknown): void {
@@ -172,12 +179,11 @@ function toReceipt([row]: readonly TextRow[]): AppendReceipt {
 }
 
 /** Released for now: whoever has room may go on with it. */
-function isDueSoon({
-  release,
-  finished,
-}: {
-  release: { wakeAt: number | null } | undefined;
-  finished: boolean;
-}): boolean {
+function isDueSoon({ release, finished }: RowChange): boolean {
   return !finished && release !== undefined && release.wakeAt !== null && release.wakeAt <= Date.now();
+}
+
+/** Nothing more happens by itself: who waits for the end wants to know. */
+function isOver({ finished, status }: RowChange): boolean {
+  return finished || status === "parked";
 }

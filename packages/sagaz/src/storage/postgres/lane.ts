@@ -6,6 +6,7 @@ export class Lane {
   #current: OpenConnection | undefined;
   #opening: Promise<OpenConnection> | undefined;
   #failures = 0;
+  #running = 0;
   readonly #open: () => Promise<OpenConnection>;
 
   /** `open` may refuse: before the storage was started, and after it was stopped. */
@@ -15,8 +16,18 @@ export class Lane {
 
   /** Runs one statement in a transaction of its own. */
   async run(statement: Statement, circumstances: Circumstances): Promise<readonly TextRow[]> {
-    const connection = await this.#usable();
-    return connection.run(statement, circumstances);
+    this.#running += 1;
+    try {
+      const connection = await this.#usable();
+      return await connection.run(statement, circumstances);
+    } finally {
+      this.#running -= 1;
+    }
+  }
+
+  /** True while a statement is under way. */
+  get isBusy(): boolean {
+    return this.#running > 0;
   }
 
   /** Gives the connection back. */
