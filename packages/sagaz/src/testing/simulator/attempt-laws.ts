@@ -1,3 +1,4 @@
+import type { SagaDefinition, StepDefinition } from "../../core/definition/definition.ts";
 import { fold } from "../../core/saga/evolve.ts";
 import { itemKey } from "../../core/saga/state.ts";
 import type { SagaState } from "../../core/saga/state.ts";
@@ -37,6 +38,7 @@ function judgeAction(call: StepCall, caller: Caller, scene: AttemptScene): void 
     history.breach("the pivot's start is on record before its first attempt", what);
   // A worker that does not know yet that it lost the saga is a zombie: its call carries the same key.
   if (!storage.isOwner(caller.epoch, ctx.sagaId)) return;
+  judgePause(call, scene);
   if (storage.isDone(ctx.sagaId, ctx.step)) history.breach("no recorded result is recomputed", what);
   if (storage.journal(ctx.sagaId).some(({ type }) => type === "compensation_started"))
     history.breach("nothing is done once compensation has started", what);
@@ -52,7 +54,7 @@ function judgeUndo(call: StepCall, caller: Caller, scene: AttemptScene): void {
   if (state.compensationSeq === 0)
     history.breach("compensation is on record before the first undo", `undo of ${what}`);
   if (!storage.isOwner(caller.epoch, ctx.sagaId)) return;
-  for (const later of definition.graph.undoneBefore.get(step.name) ?? []) {
+  for (const later of mustBeUndoneBefore(definition, step)) {
     const open = openKeys(state, later).filter((key) => !isChildDone({ state, key, storage }));
     if (open.length > 0)
       history.breach(
@@ -60,7 +62,29 @@ function judgeUndo(call: StepCall, caller: Caller, scene: AttemptScene): void {
         `${what} was undone before ${open[0]}`,
       );
   }
+  judgePause(call, scene);
   if (isEnded(state.status)) history.breach("nothing is undone after the end", what);
+}
+
+/** Its owner may act on a request to resume before that is on record: lost, the request would be there to be read again. */
+function judgePause({ ctx, kind }: StepCall, { storage, history }: AttemptScene): void {
+  if (!storage.row(ctx.sagaId)?.paused || storage.isAsked(ctx.sagaId, "resume")) return;
+  history.breach("nothing begins in a paused saga", `${kind} ${ctx.step} of ${short(ctx.sagaId)}`);
+}
+
+/**
+ * Names of the steps whose undo has to come first: all that could see this one's result, and those that its author
+ * named. Computed from the edges alone, because the engine's own order is what is judged.
+ */
+export function mustBeUndoneBefore(definition: SagaDefinition, step: StepDefinition): ReadonlySet<string> {
+  const later = new Set<string>();
+  for (let before = -1; before !== later.size;) {
+    before = later.size;
+    for (const { name, dependsOn } of definition.steps)
+      if (dependsOn.some((other) => other === step.name || later.has(other))) later.add(name);
+  }
+  const undoable = definition.steps.filter(({ role }) => role === "compensatable").map(({ name }) => name);
+  return new Set([...undoable.filter((name) => later.has(name)), ...step.undoAfter]);
 }
 
 /** Steps or items of this name that were or may have been done, and are not undone on record. */

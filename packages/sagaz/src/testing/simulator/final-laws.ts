@@ -57,11 +57,11 @@ function hasRestingChild(parent: SagaRow, storage: WatchedStorage): boolean {
 }
 
 function acknowledgedStartsExist({ storage, history, starts }: Rest): void {
-  for (const { sagaId, tx } of starts) {
+  for (const { sagaId, tx, isNew } of starts) {
     if (sagaId === undefined) continue;
     const exists = storage.row(sagaId) !== undefined;
     if (tx?.state === "rolled back") {
-      if (exists) history.breach("a start in a transaction that was rolled back never was", sagaId);
+      if (exists && isNew) history.breach("a start in a transaction that was rolled back never was", sagaId);
     } else if (tx?.state !== "open" && !exists) history.breach("no acknowledged start is lost", sagaId);
   }
 }

@@ -191,7 +191,6 @@ export class Simulation {
     this.#downUntil = 0;
     this.history.note("all faults end");
     for (const process of this.processes) process.goOn();
-    if (!this.processes.some(({ isUp }) => isUp)) this.addProcess();
     await this.#untilQuiet();
   }
 
@@ -205,6 +204,8 @@ export class Simulation {
     for (let quietFor = 0; quietFor < quietMs;) {
       if (this.clock.monotonic() >= until)
         return this.history.breach("a simulation comes to rest", this.storage.unrest());
+      // One that could not start before the faults ended, gives up only now.
+      if (this.processes.length === 0) this.addProcess();
       const events = this.history.lines.length;
       await this.clock.advance(restStepMs);
       const isQuiet =

@@ -101,6 +101,13 @@ export class WatchedStorage {
     return this.#tables.workers.has(epoch) && this.#tables.sagas.get(sagaId)?.owner === epoch;
   }
 
+  /** True while a request of this kind waits for the saga's owner. */
+  isAsked(sagaId: string, kind: string): boolean {
+    for (const { mail, refusal } of this.#tables.mailboxes.get(sagaId)?.mails.values() ?? [])
+      if (!refusal && mail.kind === kind) return true;
+    return false;
+  }
+
   /** Mail that nobody has answered. */
   unread(): readonly string[] {
     return [...this.#tables.mailboxes].flatMap(([sagaId, box]) => {
@@ -133,6 +140,9 @@ export class WatchedStorage {
     const answer = write(); // done when this returns; the promise only tells
     const changed = batch.entries.some(({ sagaId }, i) => this.#mark(sagaId) !== before[i]);
     if (!changed) {
+      answer.catch((error: unknown) =>
+        this.#history.note(`worker ${batch.epoch} may not write ${shorts(batch)}: ${String(error)}`),
+      );
       if (!this.#tables.workers.has(batch.epoch)) this.#history.saw("fenced writes");
       return answer;
     }
@@ -194,6 +204,10 @@ export class WatchedStorage {
     if (saga.wakeAt !== null && saga.wakeAt <= this.#tables.now()) return;
     this.#history.breach("a saga that nobody owns never sleeps beside unread mail", sagaId);
   }
+}
+
+function shorts({ entries }: AppendBatch): string {
+  return entries.map(({ sagaId }) => short(sagaId)).join(", ");
 }
 
 /** The end of an id: enough to tell the sagas of one run apart. */
