@@ -66,6 +66,16 @@ function notJson({ what, path }: Place, why: string): SagaError {
   return new SagaError("SAGAZ_NOT_JSON", { what, why, path });
 }
 
+/** Bytes of a text in UTF-8; half of a surrogate pair alone counts as the replacement character that it becomes. */
+export function utf8Bytes(text: string): number {
+  let bytes = 0;
+  for (const character of text) {
+    const code = character.codePointAt(0) ?? 0;
+    bytes += 1 + Number(code >= 0x80) + Number(code >= 0x800) + Number(code >= 0x10000);
+  }
+  return bytes;
+}
+
 /**
  * JSON text with one spelling per value: keys sorted by UTF-16 code units, no white space. The JSON Canonicalization
  * Scheme, RFC 8785; numbers and strings are spelt by ECMAScript as that RFC demands.

@@ -94,7 +94,7 @@ function orchestratorOf(definition: SagaDefinition): Promise<SagaOrchestrator> {
 
 async function open(definition: SagaDefinition): Promise<SagaOrchestrator> {
   const { log } = configuration;
-  const opened = await (storage ??= openStorage());
+  const opened = await sharedStorage();
   const orchestrator = new SagaOrchestrator({
     storage: opened,
     sagas: [definition],
@@ -103,6 +103,17 @@ async function open(definition: SagaDefinition): Promise<SagaOrchestrator> {
   });
   await orchestrator.start();
   return orchestrator;
+}
+
+/** One storage for all; one that could not be opened is tried again by the next run. */
+function sharedStorage(): Promise<SagaStorage> {
+  if (storage) return storage;
+  const opening = openStorage();
+  storage = opening;
+  opening.catch(() => {
+    if (storage === opening) storage = undefined;
+  });
+  return opening;
 }
 
 async function openStorage(): Promise<SagaStorage> {

@@ -48,7 +48,8 @@ export function toRow(state: SagaState): Omit<RowChange, "release" | "waitingFor
     status: state.status,
     parkedReason: state.parked?.reason ?? null,
     paused: state.pausedAt !== undefined,
-    error: toErrorLine(state),
+    // The one column of plain text that users fill: no database keeps a NUL there.
+    error: toErrorLine(state)?.replaceAll("\0", "␀") ?? null,
     output: state.output === undefined ? null : JSON.stringify(state.output),
     finished: isEnded(state.status),
   };

@@ -6,3 +6,4 @@ import "./waiting.test.ts";
 import "./operating.test.ts";
 import "./starting.test.ts";
 import "./ownership.test.ts";
+import "./bad-input.test.ts";

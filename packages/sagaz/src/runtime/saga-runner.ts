@@ -137,7 +137,8 @@ export class SagaRunner {
 
   #view(): View {
     const { definition, state, live } = this;
-    return { definition, state, live, now: this.#host.now(), luck: this.#host.luck() };
+    const { payloadBytesMax } = this.#host;
+    return { definition, state, live, now: this.#host.now(), luck: this.#host.luck(), payloadBytesMax };
   }
 
   #record(events: readonly SagaEvent[]): void {

@@ -1,4 +1,5 @@
-import { checkJson } from "../json.ts";
+import { SagaError } from "../errors.ts";
+import { checkJson, utf8Bytes } from "../json.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { isEnded } from "../saga/status.ts";
 import { backward } from "./backward.ts";
@@ -59,7 +60,7 @@ function completion(view: View): SagaEvent {
   try {
     return {
       type: "saga_completed",
-      data: withOutput(output(resultsOf(view.state), view.state.started.input)),
+      data: toOutput(view, output(resultsOf(view.state), view.state.started.input)),
     };
   } catch (error) {
     const { message } = toRecordedError(error, "error");
@@ -68,9 +69,14 @@ function completion(view: View): SagaEvent {
 }
 
 /** The output as the journal will give it back, so that it is the same before and after a crash. */
-function withOutput(output: unknown): { output?: unknown } {
-  checkJson(output, "the output of the saga");
-  return output === undefined ? {} : { output: JSON.parse(JSON.stringify(output)) as unknown };
+function toOutput({ definition, payloadBytesMax: limit }: View, output: unknown): { output?: unknown } {
+  const what = `the output of "${definition.name}"`;
+  checkJson(output, what);
+  const text = JSON.stringify(output) as string | undefined;
+  if (text === undefined) return {};
+  const bytes = utf8Bytes(text);
+  if (bytes > limit) throw new SagaError("SAGAZ_PAYLOAD_TOO_LARGE", { what, bytes, limit });
+  return { output: JSON.parse(text) as unknown };
 }
 
 /** Attempts that take too long are told to stop; those that do not stop either are given up on. */

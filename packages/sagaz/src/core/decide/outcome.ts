@@ -1,5 +1,6 @@
 import { LIMITS } from "../definition/policies.ts";
 import { SagaError } from "../errors.ts";
+import { checkJson } from "../json.ts";
 import type { RecordedError } from "../saga/events.ts";
 
 /** How one attempt of a step's function ended. */
@@ -104,7 +105,7 @@ const CAUSES_MAX = 5;
 export function fromThrown(thrown: unknown, aborted: "timeout" | "cut_off" | undefined): Outcome {
   if (isNamed(thrown, "BusinessFailure")) {
     const error = toRecordedError(thrown, "business");
-    const details = (thrown as { details?: unknown }).details;
+    const details = toDetails(read(thrown, "details"));
     return { type: "failed", error: details === undefined ? error : { ...error, details }, final: true };
   }
   if (aborted) return { type: "unknown", error: toRecordedError(thrown, aborted) };
@@ -116,6 +117,19 @@ export function fromThrown(thrown: unknown, aborted: "timeout" | "cut_off" | und
   const delayMs = isNamed(thrown, "RetryLater") ? (thrown as { delayMs?: unknown }).delayMs : undefined;
   const failed = { type: "failed", error, final: false, thrown } as const;
   return typeof delayMs === "number" ? { ...failed, retryInMs: delayMs } : failed;
+}
+
+/** Details are an extra: what cannot be kept gives way to the reason why, and never fails the step in another way. */
+function toDetails(details: unknown): unknown {
+  try {
+    checkJson(details, "the details of the failure");
+    const text = JSON.stringify(details) as string | undefined;
+    if (text === undefined) return undefined;
+    if (text.length <= LIMITS.errorDetailsMax) return JSON.parse(text);
+    return { notKept: `${text.length} characters are more than errorDetailsMax = ${LIMITS.errorDetailsMax}` };
+  } catch (error) {
+    return { notKept: toRecordedError(error, "error").message };
+  }
 }
 
 /** Tells whether an effect may have happened although the call threw. Looks through `cause`. */

@@ -16,6 +16,8 @@ export interface View {
   readonly now: number;
   /** A random number in [0, 1) for this decision: jitter. */
   readonly luck: number;
+  /** Bytes that the saga's output may have as JSON. */
+  readonly payloadBytesMax: number;
 }
 
 /** What only the owner's memory knows of a saga; lost in a crash, and safe to lose. */
