@@ -4,7 +4,7 @@ import type { Outcome } from "../core/decide/outcome.ts";
 import { toRecordedError } from "../core/decide/outcome.ts";
 import { answer } from "../core/decide/requests.ts";
 import type { SagaRequest } from "../core/decide/requests.ts";
-import { settle, settleLate } from "../core/decide/settle.ts";
+import { effectOf, settle, settleLate } from "../core/decide/settle.ts";
 import { newLive, taskId } from "../core/decide/view.ts";
 import type { Live, LiveTask, Move, Task, View } from "../core/decide/view.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
@@ -196,8 +196,9 @@ export class SagaRunner {
 
   /** The saga is not ours any more: whoever has it is told by mail, since the effect may need to be undone. */
   #settledElsewhere(task: Task, outcome: Outcome): void {
-    if (task.kind !== "do" || outcome.type !== "done") return;
-    const request: SagaRequest = { kind: "late_effect", step: task.key, result: outcome.result ?? null };
+    const effect = effectOf(task, outcome);
+    if (!effect) return;
+    const request: SagaRequest = { kind: "late_effect", step: task.key, result: effect.result ?? null };
     this.#host.send(
       toMail(`${this.sagaId}/${task.key}/late/${task.round}/${task.attempt}`, this.sagaId, request),
     );

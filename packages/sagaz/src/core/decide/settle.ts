@@ -197,11 +197,18 @@ function undoFailed(view: View, { key, step }: Task, outcome: Failed | Unknown):
  * the step's result if nothing was undone yet, and else has to be undone once more.
  */
 export function settleLate(view: View, task: Task, outcome: Outcome): SagaEvent[] {
-  if (task.kind !== "do" || outcome.type !== "done") return [];
   const { key } = task;
-  if (isSettledFor(view, key)) return [];
-  if (isOpen(view, key) || isNotUndone(view, key)) return [done(key, outcome.result)];
-  return [{ type: "late_effect", step: key, data: withResult(outcome.result) }];
+  const effect = effectOf(task, outcome);
+  if (!effect || isSettledFor(view, key)) return [];
+  if (!isOpen(view, key) && !isNotUndone(view, key)) return [{ type: "late_effect", step: key, data: effect }];
+  return outcome.type === "done" ? [done(key, outcome.result)] : [];
+}
+
+/** What an action has left in the world, though nobody waited for it: its result, or none that could be kept. */
+export function effectOf(task: Task, outcome: Outcome): { readonly result?: unknown } | undefined {
+  if (task.kind !== "do") return undefined;
+  if (outcome.type === "done") return withResult(outcome.result);
+  return outcome.type === "unknown" && outcome.final ? {} : undefined;
 }
 
 function isSettledFor(view: View, key: string): boolean {
