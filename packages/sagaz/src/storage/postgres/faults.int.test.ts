@@ -275,3 +275,14 @@ test("a server that is killed in the middle loses nothing that was acknowledged"
   const tails = await own.storage.journal.tails(acknowledged);
   expect(tails.length).toBe(acknowledged.length);
 });
+
+test("what goes wrong in the caller's transaction is told as having changed nothing", async () => {
+  const start = toStart(room.t, { owned: false });
+  const broken = () => Promise.reject(new Error("the caller's connection is gone"));
+  await throws("SAGAZ_STORAGE_UNAVAILABLE", () => room.storage.journal.startIn(broken, start));
+  const refused = { ...start, attributes: "not JSON" };
+  const tx = async (sql: string, params: readonly unknown[] = []) =>
+    (await room.pool.query(sql, [...params])).rows;
+  await throws("SAGAZ_STORAGE_REFUSED", () => room.storage.journal.startIn(tx, refused));
+  await absent(room.storage, start.sagaId);
+});

@@ -180,7 +180,7 @@ async function sentFor(filter: Omit<SagaFilter, "limit">): Promise<readonly unkn
   return sent.at(-1) ?? [];
 }
 
-const unfinished = foreign + 100;
+const unfinished = foreign + 200;
 
 test.for<[string, Omit<SagaFilter, "limit">, number]>([
   ["the newest", {}, 300],
