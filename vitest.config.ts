@@ -68,7 +68,11 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "examples", include: ["examples/**/*.test.ts"], testTimeout: 300_000 },
+        test: {
+          name: "examples",
+          include: ["examples/**/*.test.ts", "tests/docs/**/*.test.ts"],
+          testTimeout: 300_000,
+        },
       },
     ],
     coverage: {
