@@ -2,7 +2,7 @@ import type { SqlRunner, StepContext, StepLog, StepMethod, UndoContext } from ".
 import { stepNameOf } from "../core/definition/decorators.ts";
 import { fromThrown, toRecordedError } from "../core/decide/outcome.ts";
 import type { Outcome } from "../core/decide/outcome.ts";
-import { idempotencyKey } from "../core/decide/task.ts";
+import { actionKeyOf, idempotencyKey } from "../core/decide/task.ts";
 import type { Task } from "../core/decide/view.ts";
 import type { SagaDefinition, StepDefinition } from "../core/definition/definition.ts";
 import { LIMITS } from "../core/definition/policies.ts";
@@ -253,9 +253,7 @@ class UndoCall extends Call {
     return findStep(this.scope.state, this.step)?.result;
   }
   get actionKey(): string {
-    const { state } = this.scope;
-    const round = findStep(state, this.step)?.actionRound ?? 0;
-    return idempotencyKey(state.sagaId, { key: this.step, kind: "do", round });
+    return actionKeyOf(this.scope.state, this.step);
   }
   get undone(): Readonly<Record<string, unknown>> {
     const undone: Record<string, unknown> = {};

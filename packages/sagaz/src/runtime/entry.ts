@@ -1,4 +1,5 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
+import { actionKeyOf } from "../core/decide/task.ts";
 import type { JournalEntry, Reused, SagaStarted } from "../core/saga/events.ts";
 import type { SagaState, StepState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
@@ -125,7 +126,7 @@ function toForkStart(
   for (const [name, step] of state.steps) {
     if (runsAgain(definition, { name, fromStep })) continue;
     for (const one of [step, ...step.itemStates]) {
-      if (one?.status === "done") reused[one.key] = toReused(one);
+      if (one?.status === "done") reused[one.key] = { ...toReused(one), actionKey: actionKeyOf(state, one.key) };
       else if (one?.itemsDone && one.items) reused[one.key] = { items: one.items };
     }
   }

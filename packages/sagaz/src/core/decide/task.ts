@@ -1,5 +1,6 @@
 import type { StepDefinition } from "../definition/definition.ts";
 import { findStep, itemKey } from "../saga/state.ts";
+import type { SagaState } from "../saga/state.ts";
 import type { Task, View } from "./view.ts";
 import { triesOf } from "./view.ts";
 
@@ -32,4 +33,12 @@ export function idempotencyKey(
   task: { key: string; kind: Task["kind"]; round: number },
 ): string {
   return `${sagaId}/${task.key}/${task.kind === "undo" ? "undo" : "do"}/${task.round}`;
+}
+
+/** The key that a step's action carried, also when it was the saga before a fork that called it. */
+export function actionKeyOf(state: SagaState, key: string): string {
+  const round = findStep(state, key)?.actionRound ?? 0;
+  return (
+    state.started.reused?.[key]?.actionKey ?? idempotencyKey(state.sagaId, { key, kind: "do", round })
+  );
 }

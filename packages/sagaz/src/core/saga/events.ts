@@ -96,6 +96,8 @@ export interface Reused {
   readonly items?: readonly unknown[];
   /** Of a child step: the saga that its undo compensates. */
   readonly childId?: string;
+  /** The idempotency key of the action, which another saga called: its undo has to name it. */
+  readonly actionKey?: string;
 }
 
 interface Of<Type extends string, Data extends object = object> {
