@@ -157,6 +157,10 @@ const HANDLERS: { [Type in JournalEntry["type"]]: (state: SagaState, entry: Entr
   saga_unparked: (state) => {
     demand(state, state.status === "parked", "only a parked saga is unparked");
     resume(state);
+    const [still] = state.blocked;
+    if (!still) return;
+    state.status = "parked";
+    state.parked = { reason: still[1], step: still[0], detail: undefined };
   },
   saga_completed: (state, { data }) => {
     demand(state, state.direction === "forward", "a saga that went back does not complete");
