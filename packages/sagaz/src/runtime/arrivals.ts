@@ -1,6 +1,6 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { LIMITS } from "../core/definition/policies.ts";
-import { must } from "../core/must.ts";
+
 import { fold } from "../core/saga/evolve.ts";
 import type { ParkReason } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";
@@ -15,6 +15,8 @@ import type { Solitary } from "./solitary.ts";
 
 /** A saga whose workers keep dying is looked at again after this long when another such saga is being tried. */
 const ALONE_RETRY_MS = 2_000;
+
+const NOBODY_HOLDS_IT = "no live worker holds its definition";
 
 /** A saga as it comes into memory. */
 export interface Loaded {
@@ -68,7 +70,10 @@ export class Arrivals {
       return undefined;
     }
     const definition = registry.find(state.started.name, state.started.version);
-    must(definition, "a worker claims only what it holds");
+    if (!definition) {
+      this.park(saga, { reason: "definition_missing", detail: NOBODY_HOLDS_IT });
+      return undefined;
+    }
     const runner = run(definition, {
       state,
       ackedSeq: journal.length,

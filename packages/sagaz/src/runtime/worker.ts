@@ -62,7 +62,7 @@ export interface WorkerParts {
 const HINT_MS = 2;
 /** Pause between looks whether attempts have settled. */
 const SETTLE_LOOK_MS = 5;
-const NOBODY_HOLDS_IT = "no live worker holds its definition";
+
 /** A saga that this process has just started: nobody has written to it yet. */
 const NO_MAIL: MailState = { seq: 0, fetched: true };
 
@@ -146,8 +146,8 @@ export class Worker implements RunnerHost {
       jitterMs: () => (leaseMs / 10) * this.luck(),
       isWanted: () => this.isRunning,
       onReleased: () => this.#intake.look(),
-      onOrphan: (saga) =>
-        this.#arrivals.park(saga, { reason: "definition_missing", detail: NOBODY_HOLDS_IT }),
+      // Among them may be what a claim took whose answer was lost: then it is not missing at all.
+      onOrphan: (saga) => this.#take([saga], this.epoch()),
     });
   }
 
