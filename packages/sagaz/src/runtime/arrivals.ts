@@ -1,6 +1,5 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { LIMITS } from "../core/definition/policies.ts";
-
 import { fold } from "../core/saga/evolve.ts";
 import type { ParkReason } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";

@@ -126,7 +126,8 @@ function toForkStart(
   for (const [name, step] of state.steps) {
     if (runsAgain(definition, { name, fromStep })) continue;
     for (const one of [step, ...step.itemStates]) {
-      if (one?.status === "done") reused[one.key] = { ...toReused(one), actionKey: actionKeyOf(state, one.key) };
+      if (one?.status === "done")
+        reused[one.key] = { ...toReused(one), actionKey: actionKeyOf(state, one.key) };
       else if (one?.itemsDone && one.items) reused[one.key] = { items: one.items };
     }
   }
