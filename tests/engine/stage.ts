@@ -37,7 +37,7 @@ class PatientClock extends FakeClock {
 
   override async settle(): Promise<void> {
     do {
-      await Promise.all([...this.#busy]);
+      await Promise.all(this.#busy);
       await super.settle();
     } while (this.#busy.size > 0);
   }
@@ -216,20 +216,19 @@ type ProcessOptions = Omit<OrchestratorOptions, "storage" | "clock"> & { readonl
 
 /** A storage with processes on it, in one time. */
 export class Stage implements AsyncDisposable {
-  readonly clock = new PatientClock();
+  readonly clock: PatientClock;
   readonly #room: Room;
   readonly processes: Process[] = [];
 
-  private constructor(room: Room) {
+  private constructor(room: Room, clock: PatientClock) {
     this.#room = room;
+    this.clock = clock;
   }
 
   static async open(): Promise<Stage> {
-    let stage: Stage | undefined;
-    const now = () => (stage ? stage.clock.now() : Date.UTC(2026, 0, 1));
-    const room = serverUrl === undefined ? inMemory(now) : await openPostgres(serverUrl, now);
-    stage = new Stage(room);
-    return stage;
+    const clock = new PatientClock();
+    const now = () => clock.now();
+    return new Stage(serverUrl === undefined ? inMemory(now) : await openPostgres(serverUrl, now), clock);
   }
 
   get storage(): SagaStorage {
@@ -346,10 +345,10 @@ export class Trace {
   }
 
   /** An action that takes its time and notes when it has finished; it heeds its signal unless it is deaf. */
-  slow<Ctx extends { signal: AbortSignal }>(
+  slow(
     name: string,
     options: { ms: number; deaf?: boolean },
-  ): (ctx: Ctx) => Promise<string> {
+  ): (ctx: { readonly signal: AbortSignal }) => Promise<string> {
     return this.note(name, async (ctx) => {
       await this.wait(options.ms, options.deaf ? undefined : ctx.signal);
       this.calls.push(`${name} finished`);

@@ -131,8 +131,8 @@ describe("a result that is too large", () => {
       .build();
     const waits = build("waits").signal("go").build();
     const process = await stage.processWith({ sagas: [lists, parents, waits], payloadBytesMax: 1_000 });
-    for (const saga of [lists, parents]) {
-      expect(await stage.run(process, saga, null)).toMatchObject({
+    for (const name of ["lists", "parents"]) {
+      expect(await stage.run(process, name, null)).toMatchObject({
         failure: { error: { code: "SAGAZ_PAYLOAD_TOO_LARGE" } },
       });
     }

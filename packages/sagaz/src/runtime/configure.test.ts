@@ -117,7 +117,7 @@ describe("run and execute", () => {
 
   test("give up when their signal aborts", async () => {
     const controller = new AbortController();
-    const saga = new ClassicSaga({ name: "aborted" }).addStep(
+    const saga = new ClassicSaga({ name: "aborted", settleMs: 10 }).addStep(
       "a",
       () => {
         controller.abort();

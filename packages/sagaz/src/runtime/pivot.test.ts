@@ -6,7 +6,7 @@ import { ClassicSaga } from "./classic-saga.ts";
 const refuse = () => {
   throw fail("no");
 };
-const break_ = () => {
+const fallOver = () => {
   throw new Error("down");
 };
 const unsure = () => {
@@ -190,7 +190,7 @@ describe("a retriable step, after the pivot", () => {
         .addStep("pay", trace.note("pay"), undefined, { pivot: true })
         .addStep("ship", () => {
           at.push(stage.clock.now());
-          break_();
+          fallOver();
         });
       const process = await stage.processWith({ sagas: [saga], leaseMs: 600_000 });
       const began = stage.clock.now();

@@ -7,7 +7,7 @@ import { ClassicSaga } from "./classic-saga.ts";
 const refuse = () => {
   throw fail("no");
 };
-const break_ = () => {
+const fallOver = () => {
   throw new Error("down");
 };
 
@@ -126,7 +126,7 @@ describe("a compensation that fails", () => {
     const trace = new Trace(stage);
     const saga = new ClassicSaga({ name: "parks" })
       .addStep("base", trace.note("base"), trace.undo("base"))
-      .addStep("a", trace.note("a"), trace.undo("a", break_), { dependsOn: ["base"] })
+      .addStep("a", trace.note("a"), trace.undo("a", fallOver), { dependsOn: ["base"] })
       .addStep("b", trace.note("b"), trace.undo("b"))
       .addStep("c", refuse, undefined, { dependsOn: ["a", "b"] });
     const process = await stage.process(saga);
@@ -159,7 +159,7 @@ describe("a compensation that fails", () => {
     const trace = new Trace(stage);
     const saga = new ClassicSaga({ name: "continue", sequential: true })
       .addStep("a", trace.note("a"), trace.undo("a"))
-      .addStep("b", trace.note("b"), trace.undo("b", break_), {
+      .addStep("b", trace.note("b"), trace.undo("b", fallOver), {
         onExhausted: "continue",
         undoRetry: { maxAttempts: 3 },
       })
@@ -271,7 +271,7 @@ describe("strategies, when a step finally fails while siblings run", () => {
       name: "waiting",
       retry: { initialMs: 60_000, jitter: "none", maxMs: 60_000 },
     })
-      .addStep("failed", trace.note("failed", break_), trace.undo("failed"))
+      .addStep("failed", trace.note("failed", fallOver), trace.undo("failed"))
       .addStep(
         "unknown",
         trace.note("unknown", () => Promise.reject(outcomeUnknown("?"))),

@@ -7,7 +7,7 @@ import { Stage, Trace, gate } from "../../../../tests/engine/stage.ts";
 const refuse = () => {
   throw fail("no");
 };
-const break_ = () => {
+const fallOver = () => {
   throw new Error("down");
 };
 
@@ -317,7 +317,7 @@ describe("a child saga", () => {
   test("that is parked shows in its parent", async () => {
     await using stage = await Stage.open();
     const child = build("stuck-child")
-      .step("a", { do: () => 1, undo: break_, undoRetry: { maxAttempts: 1 } })
+      .step("a", { do: () => 1, undo: fallOver, undoRetry: { maxAttempts: 1 } })
       .step("b", { after: ["a"], do: refuse })
       .build();
     const parent = build("parent")
@@ -440,7 +440,7 @@ describe("a map step", () => {
           trace.calls.push(`do ${ctx.index} ${ctx.item} ${ctx.step}`);
           try {
             await trace.wait(100, ctx.signal);
-            return await (options.item?.(ctx.item) ?? ctx.item * 10);
+            return options.item?.(ctx.item) ?? ctx.item * 10;
           } finally {
             running--;
           }
