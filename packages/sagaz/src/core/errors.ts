@@ -270,7 +270,7 @@ export const ERRORS = {
   SAGAZ_POOL_TOO_SMALL: {
     retryable: false,
     sentence:
-      "the pool allows {size} connections; sagaz needs at least {needed} (writer, heartbeat, keyed starts, and one to read).",
+      "the pool allows {size} connections; sagaz needs at least {needed} (two to write, one each for the heartbeat, keyed starts and reading).",
   },
   SAGAZ_EMBEDDED_UNAVAILABLE: {
     retryable: false,

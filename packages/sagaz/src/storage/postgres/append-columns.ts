@@ -69,11 +69,13 @@ function firstWake({ start, change }: NewRow): number | null {
   return start.owned ? null : (start.wakeAt ?? 0);
 }
 
+/** In the order of ids, in which everyone locks rows: two batches never wait for each other. */
 function changeColumns({ changes, wrote }: FoldedBatch): unknown[] {
   if (changes.size === 0) return nothing(13);
-  const rows = [...changes.values()];
+  const sagaIds = [...changes.keys()].sort();
+  const rows = sagaIds.flatMap((sagaId) => changes.get(sagaId) ?? []);
   return [
-    ...idColumns([...changes.keys()]),
+    ...idColumns(sagaIds),
     textArray(rows.map((row) => row.status)),
     textArray(rows.map((row) => row.waitingFor)),
     textArray(rows.map((row) => row.parkedReason)),
@@ -84,7 +86,7 @@ function changeColumns({ changes, wrote }: FoldedBatch): unknown[] {
     boolArray(rows.map((row) => row.release !== undefined)),
     timeArray(rows.map((row) => row.release?.wakeAt ?? null)),
     int4Array(rows.map((row) => row.release?.mailSeq ?? 0)),
-    boolArray([...changes.keys()].map((sagaId) => wrote.has(sagaId))),
+    boolArray(sagaIds.map((sagaId) => wrote.has(sagaId))),
   ];
 }
 

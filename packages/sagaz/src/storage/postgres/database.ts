@@ -9,10 +9,11 @@ import {
   type Statement,
   type TextRow,
 } from "./connection.ts";
+import { Gate } from "./gate.ts";
 import { Lane } from "./lane.ts";
-import type { PgPool } from "./pool.ts";
+import { connectionsHeld, poolSizeOf, type PgPool } from "./pool.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
-import { queries } from "./sql.generated.ts";
+import { renderSql, type Sql } from "./render-sql.ts";
 
 /** What the storage and its parts agree on. */
 export interface DatabaseOptions extends ConnectionLimits {
@@ -21,8 +22,6 @@ export interface DatabaseOptions extends ConnectionLimits {
   readonly idSkewMsMax: number;
   readonly now: (() => number) | undefined;
 }
-
-type Sql = Readonly<Record<keyof typeof queries, string>>;
 
 /** The pool with our statements, our clock, and the connections that some work has for itself. */
 export class Database {
@@ -35,6 +34,8 @@ export class Database {
   readonly writers: readonly [Lane, Lane];
   readonly heart: Lane;
   readonly starts: Lane;
+  /** Transactions of steps keep a connection each: as many at a time as leave one to read with. */
+  readonly transactions: Gate;
   /** The lease of this process's worker, in milliseconds: no transaction of ours may lie idle for longer. */
   leaseMs = 30_000;
   /** Milliseconds that the database's clock is ahead of this machine's. */
@@ -52,11 +53,12 @@ export class Database {
     this.limits = { connectTimeoutMs: options.connectTimeoutMs, writeTimeoutMs: options.writeTimeoutMs };
     this.#idSkewMsMax = options.idSkewMsMax;
     this.#now = options.now;
-    this.sql = render(options.schema);
+    this.sql = renderSql(options.schema);
     const open = () => this.open();
     this.writers = [new Lane(open), new Lane(open)];
     this.heart = new Lane(open);
     this.starts = new Lane(open);
+    this.transactions = new Gate(Math.max(1, poolSizeOf(options.pool) - connectionsHeld - 1));
   }
 
   /** The parameter `:now`: null lets the database take its own clock. */
@@ -191,12 +193,4 @@ export function toTime(ms: number): string {
 
 function* withNames<S extends { readonly sagaName: string; readonly version: number }>(starts: Iterable<S>) {
   for (const start of starts) yield { saga: `${start.version} ${start.sagaName}`, start };
-}
-
-function render(schema: string): Sql {
-  const rendered = Object.entries(queries).map(([name, text]) => [
-    name,
-    text.replaceAll("{{schema}}", `"${schema}"`),
-  ]);
-  return Object.freeze(Object.fromEntries(rendered)) as Sql;
 }

@@ -19,6 +19,7 @@ import {
   toKeyed,
   toMail,
   toStart,
+  toRow,
   toStartEntry,
   typesOf,
 } from "../../testing/conformance/material.ts";
@@ -285,4 +286,45 @@ test("what goes wrong in the caller's transaction is told as having changed noth
     (await room.pool.query(sql, [...params])).rows;
   await throws("SAGAZ_STORAGE_REFUSED", () => room.storage.journal.startIn(tx, refused));
   await absent(room.storage, start.sagaId);
+});
+
+test("more transactional steps than connections wait their turn, and leave room for reads", async () => {
+  const sagas: string[] = [];
+  for (let n = 0; n < 12; n += 1) sagas.push(await begin(room.t, epoch));
+  const most = { now: 0, seen: 0 };
+  await Promise.all(
+    sagas.map((sagaId) =>
+      room.storage.journal.transaction(async (_tx, appendIn) => {
+        most.now += 1;
+        most.seen = Math.max(most.seen, most.now);
+        expect((await room.storage.queries.find(sagaId))?.sagaId).toBe(sagaId);
+        await appendIn({ epoch, entries: [toEntry(sagaId, 2)] });
+        most.now -= 1;
+      }),
+    ),
+  );
+  // Of 8 connections 5 are held, and one is left to read with.
+  expect(most.seen).toBe(2);
+});
+
+test("batches that send mail to each other's sagas do not block each other", async () => {
+  const [one, two] = [epoch, await register(room.storage)];
+  const [first, second] = [await begin(room.t, one), await begin(room.t, one)];
+  const [third, fourth] = [await begin(room.t, two), await begin(room.t, two)];
+  const row = toRow({ error: "e" });
+  for (let seq = 2; seq < 22; seq += 1) {
+    await Promise.all([
+      append(
+        { storage: room.storage, epoch: one },
+        toEntry(second, seq, { row, mails: [toMail(fourth), toMail(third)] }),
+        toEntry(first, seq, { row }),
+      ),
+      append(
+        { storage: room.storage, epoch: two },
+        toEntry(fourth, seq, { row, mails: [toMail(first), toMail(second)] }),
+        toEntry(third, seq, { row }),
+      ),
+    ]);
+  }
+  expect((await room.storage.mailbox.fetch(one, 99)).length).toBe(40);
 });

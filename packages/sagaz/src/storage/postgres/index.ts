@@ -7,7 +7,7 @@ import { PostgresJournal } from "./journal.ts";
 import { PostgresLeases } from "./leases.ts";
 import { PostgresMailbox } from "./mailbox.ts";
 import { checkMigrated, migrate } from "./migrate.ts";
-import type { PgPool } from "./pool.ts";
+import { connectionsHeld, poolSizeOf, type PgPool } from "./pool.ts";
 import { PostgresQueries } from "./queries.ts";
 import { PostgresUpkeep } from "./upkeep.ts";
 
@@ -16,8 +16,8 @@ export type { PgConnection, PgNotification, PgPool, PgQuery, PgResult } from "./
 /** How sagas are kept in PostgreSQL. Times are in milliseconds. */
 export interface PostgreSQLStorageOptions {
   /**
-   * A pool of `pg`, of at least 4 connections: the journal's writer, the heartbeat and keyed starts keep one each.
-   * A fifth listens for hints. The storage never ends it.
+   * A pool of `pg`, of at least 5 connections: the journal's writer keeps two, the heartbeat and keyed starts one each.
+   * A sixth listens for hints; what is left serves reads and transactional steps. The storage never ends it.
    */
   readonly pool: PgPool;
   /** Where the tables are: a plain lower-case identifier. Default `sagaz`. */
@@ -36,8 +36,8 @@ export interface PostgreSQLStorageOptions {
   readonly now?: () => number;
 }
 
-const poolSizeLeast = 4;
-const poolSizeDefault = 10;
+/** What is held besides the listener, and one to read. */
+const poolSizeLeast = connectionsHeld;
 
 /**
  * Sagas in PostgreSQL 14 or later, in the database that the application has already.
@@ -125,7 +125,7 @@ export class PostgreSQLStorage implements SagaStorage {
 function ignore(): void {}
 
 function checkPool(pool: PgPool): PgPool {
-  const size = pool.options?.max ?? poolSizeDefault;
+  const size = poolSizeOf(pool);
   if (size < poolSizeLeast) throw new SagaError("SAGAZ_POOL_TOO_SMALL", { size, needed: poolSizeLeast });
   return pool;
 }

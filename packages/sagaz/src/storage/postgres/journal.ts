@@ -85,6 +85,12 @@ export class PostgresJournal implements JournalStore {
   async transaction<T>(
     work: (tx: SqlRunner, append: (batch: AppendBatch) => Promise<AppendReceipt>) => Promise<T>,
   ): Promise<T> {
+    return this.#database.transactions.pass(() => this.#transact(work));
+  }
+
+  async #transact<T>(
+    work: (tx: SqlRunner, append: (batch: AppendBatch) => Promise<AppendReceipt>) => Promise<T>,
+  ): Promise<T> {
     const { leaseMs } = this.#database;
     const appended: { epoch: number; folded: FoldedBatch }[] = [];
     return this.#database.borrow(async (connection) => {

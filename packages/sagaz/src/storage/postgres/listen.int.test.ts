@@ -100,10 +100,10 @@ test("a listener whose connection breaks comes back, and counts on having missed
 });
 
 test("a pool without a connection to spare polls, and says so", async () => {
-  const room = await openRoom({ url: await newDatabase("small") }, { max: 4 });
+  const room = await openRoom({ url: await newDatabase("small") }, { max: 5 });
   onTestFinished(room.close);
   onTestFinished(room.storage.listen(() => {}));
-  expect(room.notices).toEqual(["the pool has 4 connections; with 5 sagaz could LISTEN, now it polls"]);
+  expect(room.notices).toEqual(["the pool has 5 connections; with 6 sagaz could LISTEN, now it polls"]);
 });
 
 test("behind a pooler in transaction mode everything works, and LISTEN is found to be silent", async ({

@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { OpenConnection } from "./connection.ts";
 import type { Database } from "./database.ts";
-import type { PgNotification } from "./pool.ts";
+import { connectionsHeld, poolSizeOf, type PgNotification } from "./pool.ts";
 
 const selfTestMs = 1_000;
 const retryMs = 1_000;
 const retryMsMax = 30_000;
-/** Writer, heartbeat, keyed starts and one to read come first. */
-const poolSizeLeast = 5;
+/** One to read comes first. */
+const poolSizeLeast = connectionsHeld + 1;
 
 /** What the listener reports. */
 export interface ListenerEvents {
@@ -44,7 +44,7 @@ export class Listener {
   start(): void {
     if (this.#isWanted) return;
     this.#isWanted = true;
-    const size = this.#database.pool.options?.max ?? poolSizeLeast;
+    const size = poolSizeOf(this.#database.pool);
     if (size < poolSizeLeast) {
       this.#events.onNotice(
         `the pool has ${size} connections; with ${poolSizeLeast} sagaz could LISTEN, now it polls`,

@@ -169,8 +169,8 @@ function toKeyedStart(now: number) {
 test("schema names that need care, and pools that are too small, are refused at once", () => {
   for (const schema of ["", "Sagaz", "a-b", 'x"; drop schema public; --', "1st", "a".repeat(51), "ä"])
     expect(() => open(schema)).toThrow(expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }) as Error);
-  const small = new pg.Pool({ max: 3 });
+  const small = new pg.Pool({ max: 4 });
   expect(() => new PostgreSQLStorage({ pool: small })).toThrow(
-    expect.objectContaining({ code: "SAGAZ_POOL_TOO_SMALL", details: { size: 3, needed: 4 } }) as Error,
+    expect.objectContaining({ code: "SAGAZ_POOL_TOO_SMALL", details: { size: 4, needed: 5 } }) as Error,
   );
 });

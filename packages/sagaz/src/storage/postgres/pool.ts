@@ -46,3 +46,11 @@ export interface PgNotification {
   readonly channel: string;
   readonly payload?: string | undefined;
 }
+
+/** Two writers, the heartbeat, keyed starts, and the one that listens. */
+export const connectionsHeld = 5;
+
+/** How many connections a pool allows; 10 if it does not say, as `pg`. */
+export function poolSizeOf(pool: PgPool): number {
+  return pool.options?.max ?? 10;
+}
