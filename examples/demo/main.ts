@@ -2,7 +2,7 @@
  * `npm run demo`: orders of a shop as sagas on a real PostgreSQL, a worker that is killed with sagas in flight, and a
  * reconciliation of stock and money. Exits with 1 when the books do not add up.
  */
-import pg from "pg";
+import type { Pool } from "pg";
 import { startEmbeddedPostgres } from "sagaz/embedded";
 import { deliver } from "./catalogue.ts";
 import { openOffice } from "./office.ts";
@@ -12,6 +12,7 @@ import { describeOutcome } from "./outcomes.ts";
 import { countRepeats, reconcile } from "./reconciliation.ts";
 import { Screen } from "./screen.ts";
 import { createShop } from "./shop.ts";
+import { openPool } from "./sql.ts";
 import { until } from "./until.ts";
 import { watch, type Endings } from "./watch.ts";
 import { WorkerProcess } from "./worker-process.ts";
@@ -21,10 +22,12 @@ const PART_ONE = 28;
 /** What all parts of the story share. */
 interface Stage {
   readonly url: string;
-  readonly pool: pg.Pool;
+  readonly pool: Pool;
   readonly run: number;
   readonly screen: Screen;
   readonly endings: Endings;
+  /** Ctrl-C. */
+  readonly signal: AbortSignal;
 }
 
 async function ordersComeIn(stage: Stage, orders: readonly Order[]): Promise<void> {
@@ -51,19 +54,20 @@ async function helpParked(stage: Stage, book: OrderBook, placed: readonly Placed
 }
 
 async function aWorkerDies(stage: Stage, orders: readonly Order[]): Promise<void> {
-  const { url, run, screen, endings } = stage;
+  const { url, run, screen, endings, signal } = stage;
   screen.heading(`2  ${orders.length} orders for a worker that is killed`);
   await using office = await openOffice(stage, { sagasInFlightMax: 0 });
   const { book } = office;
-  const first = await WorkerProcess.start(url);
+  await using first = await WorkerProcess.start(url);
   const placed = await Promise.all(orders.map((order) => book.place(order, run)));
-  await until("the first order is all but through, and others are in the middle", 20_000, async () =>
-    (await book.stepsInFlight(placed)).includes("send_confirmation"),
-  );
+  await until("the first order is all but through, and others are in the middle", 20_000, async () => {
+    signal.throwIfAborted();
+    return (await book.stepsInFlight(placed)).includes("send_confirmation");
+  });
   const inFlight = await book.stepsInFlight(placed);
   await first.kill();
   screen.line(`  kill -9 ${first.pid}, with ${inFlight.length} sagas in flight: ${tally(inFlight)}`);
-  const second = await WorkerProcess.start(url);
+  await using second = await WorkerProcess.start(url);
   screen.line(
     `  worker ${second.pid} starts, and takes them over when the dead one's lease (2 s) has run out`,
   );
@@ -104,14 +108,15 @@ async function reckon(stage: Stage): Promise<boolean> {
   return findings.every(({ wrong }) => wrong.length === 0);
 }
 
-async function play(url: string, screen: Screen): Promise<boolean> {
-  const pool = new pg.Pool({ connectionString: url, max: 20 });
+async function play(scene: Pick<Stage, "url" | "screen" | "signal">): Promise<boolean> {
+  const { url, screen } = scene;
+  const pool = openPool(url, 20);
   try {
     await createShop(pool);
     await deliver(pool);
     const run = await nextRun(pool);
     if (run > 1) screen.line(`  run ${run}, on the data of the runs before: new order numbers, new stock`);
-    const stage: Stage = { url, pool, run, screen, endings: new Map() };
+    const stage: Stage = { ...scene, pool, run, endings: new Map() };
     const orders = readOrders(run);
     await ordersComeIn(stage, orders.slice(0, PART_ONE));
     await aWorkerDies(stage, orders.slice(PART_ONE));
@@ -121,28 +126,28 @@ async function play(url: string, screen: Screen): Promise<boolean> {
   }
 }
 
-async function main(): Promise<void> {
+async function main(signal: AbortSignal): Promise<boolean> {
   const screen = new Screen();
   screen.line("sagaz demo: starting an embedded PostgreSQL, a real server with its data in .sagaz/demo");
   const server = await startEmbeddedPostgres({ dataDir: ".sagaz/demo" });
-  const breakOff = () => void server.stop().finally(() => process.exit(130));
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, breakOff);
   try {
     screen.line(`  it listens on 127.0.0.1:${server.port}`);
-    const addsUp = await play(server.url, screen);
+    const addsUp = await play({ url: server.url, screen, signal });
     screen.line(
       addsUp ? "\nEverything adds up. Run it again, or break it off: it goes on." : "\nThe books are WRONG.",
     );
-    process.exitCode = addsUp ? 0 : 1;
+    return addsUp;
   } finally {
     await server.stop();
   }
 }
 
+const breakOff = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => breakOff.abort());
 try {
-  await main();
+  process.exitCode = (await main(breakOff.signal)) ? 0 : 1;
 } catch (error) {
-  console.error(error);
-  console.error("The demo could not be played to its end. To begin anew, remove the folder .sagaz/demo.");
-  process.exitCode = 1;
+  process.exitCode = breakOff.signal.aborted ? 130 : 1;
+  if (breakOff.signal.aborted) console.log("\nBroken off. The next run goes on with what is in flight.");
+  else console.error(error, "\nTo begin anew, remove the folder .sagaz/demo.");
 }

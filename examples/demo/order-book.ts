@@ -10,16 +10,27 @@ export interface PlacedOrder {
   readonly sagaId: string;
 }
 
+/** What an order book is made of. */
+export interface OrderBookParts {
+  readonly pool: Pool;
+  readonly definition: SagaDefinition<Order>;
+  readonly orchestrator: SagaOrchestrator;
+  /** Nobody waits any more: the demo was broken off. */
+  readonly signal: AbortSignal;
+}
+
 /** Takes orders, and knows what became of them. */
 export class OrderBook {
   readonly #pool: Pool;
   readonly #definition: SagaDefinition<Order>;
   readonly #orchestrator: SagaOrchestrator;
+  readonly #signal: AbortSignal;
 
-  constructor(parts: { pool: Pool; definition: SagaDefinition<Order>; orchestrator: SagaOrchestrator }) {
+  constructor(parts: OrderBookParts) {
     this.#pool = parts.pool;
     this.#definition = parts.definition;
     this.#orchestrator = parts.orchestrator;
+    this.#signal = parts.signal;
   }
 
   /** The order's row and its saga are written in one transaction: there is never one without the other. */
@@ -42,7 +53,8 @@ export class OrderBook {
 
   /** Waits until the order's saga has ended, in whatever process, or is parked. */
   ending({ sagaId }: PlacedOrder): Promise<SagaResult<unknown>> {
-    return this.#orchestrator.sagas.result(sagaId, { orParked: true, timeoutMs: 60_000 });
+    const wait = { orParked: true, timeoutMs: 60_000, signal: this.#signal };
+    return this.#orchestrator.sagas.result(sagaId, wait);
   }
 
   /** How these orders stand now, in their order. */

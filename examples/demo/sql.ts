@@ -1,5 +1,12 @@
 import type { SqlRunner } from "sagaz";
-import type { ClientBase, Pool } from "pg";
+import pg, { type ClientBase, type Pool } from "pg";
+
+/** Opens a pool. An idle connection that breaks must not end the process: whoever needs one next finds out. */
+export function openPool(connectionString: string | undefined, max = 10): Pool {
+  const pool = new pg.Pool({ connectionString, max });
+  pool.on("error", () => {});
+  return pool;
+}
 
 /** Lets sagaz, and the shop, write through a transaction of `pg`: the whole adapter. */
 export function fromPg(client: ClientBase): SqlRunner {

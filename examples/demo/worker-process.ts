@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 /** A worker in a process of its own, so that it can be killed. */
-export class WorkerProcess {
+export class WorkerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
 
   private constructor(child: ChildProcess) {
@@ -32,6 +32,10 @@ export class WorkerProcess {
   /** Lets it finish its attempts and hand the rest back. */
   stop(): Promise<void> {
     return this.#end("SIGTERM");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill();
   }
 
   async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
