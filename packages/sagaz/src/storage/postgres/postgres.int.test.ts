@@ -7,8 +7,14 @@ import { PostgreSQLStorage } from "./index.ts";
 
 const { url } = await createDatabase(inject("postgresUrl"), { name: "rules" });
 const tables = [
-  "executions", "events", "workers", "worker_definitions", "definitions", "idempotency_keys", "mailbox",
-]; // prettier-ignore
+  "executions",
+  "events",
+  "workers",
+  "worker_definitions",
+  "definitions",
+  "idempotency_keys",
+  "mailbox",
+];
 const provided = toProvided({ can: { joinTransaction: true, transactionalSteps: true } }, [
   "faults",
   "lostRows",
