@@ -7,3 +7,4 @@ import "./operating.test.ts";
 import "./starting.test.ts";
 import "./ownership.test.ts";
 import "./bad-input.test.ts";
+import "./rebuild.test.ts";

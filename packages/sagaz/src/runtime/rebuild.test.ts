@@ -1,0 +1,148 @@
+import { expect, test } from "vitest";
+import { saga as build } from "../core/definition/builder.ts";
+import { unchecked } from "../core/definition/standard-schema.ts";
+import { fail } from "../core/decide/outcome.ts";
+import type { SagaRow } from "../ports/storage.ts";
+import { Stage } from "../../../../tests/engine/stage.ts";
+import { rebuildProjections } from "./rebuild.ts";
+
+const by = { actor: "ann", reason: "ticket" };
+type Input = "done" | "undone" | "parked" | "waits" | "paused" | "later" | "excepted";
+
+const child = build("rebuilt-child")
+  .step("x", { do: () => 1, undo: () => {} })
+  .build();
+const saga = build("rebuilt", { input: unchecked<Input>() })
+  .child("child", { saga: child, input: () => null })
+  .step("a", {
+    after: ["child"],
+    do: () => "a",
+    undo: (ctx) => {
+      if (ctx.input === "parked" || ctx.input === "excepted") throw fail("cannot undo");
+    },
+  })
+  .signal("go", { after: ["a"] })
+  .step("b", {
+    after: ["go"],
+    do: (ctx) => {
+      if (ctx.input !== "done") throw fail("no");
+    },
+  })
+  .build({ output: (results) => ({ a: results.a }) });
+
+/** One saga in every state that a row can show. */
+async function everyState(stage: Stage) {
+  const process = await stage.process(saga);
+  const { sagas } = process;
+  const start = async (input: Input, options = {}) => (await stage.start(process, saga, input, options)).id;
+  const go = async (id: string) => {
+    await stage.drive(sagas.signal(id, "go"));
+    await stage.drive(sagas.result(id, { orParked: true }));
+  };
+  const attributes = { attributes: { shop: "x" }, tenantId: "t", correlationId: "c" };
+  await go(await start("done", attributes));
+  await go(await start("undone"));
+  await go(await start("parked"));
+  await start("waits");
+  await start("later", { startAt: new Date(stage.clock.now() + 86_400_000) });
+  const paused = await start("paused");
+  await stage.drive(sagas.pause(paused, by));
+  const excepted = await start("excepted");
+  await go(excepted);
+  await stage.drive(sagas.skip(excepted, "a", by));
+  await stage.drive(sagas.result(excepted));
+  await stage.clock.advance(30_000);
+  return process;
+}
+
+async function rowsOf(stage: Stage): Promise<SagaRow[]> {
+  const { sagas } = await stage.clock.track(stage.storage.queries.list({ limit: 1_000 }));
+  return sagas.toSorted((a, b) => (a.sagaId < b.sagaId ? -1 : 1));
+}
+
+/** What a journal alone can tell of a row. */
+function told({ owner: _o, wakeAt: _w, adoptions: _a, updatedAt: _u, waitingFor, ...row }: SagaRow) {
+  return { ...row, waitingFor: row.status === "running" && !row.paused ? null : waitingFor };
+}
+
+test("rows that were lost come back as they were, and what is unfinished goes on", async () => {
+  await using stage = await Stage.open();
+  const process = await everyState(stage);
+  await process.stop();
+  const before = await rowsOf(stage);
+  expect(new Set(before.map(({ status }) => status))).toEqual(
+    new Set(["completed", "compensated", "compensated_with_exceptions", "parked", "pending", "running"]),
+  );
+  await stage.room.loseRows();
+  expect(await rowsOf(stage)).toEqual([]);
+  const seen: number[] = [];
+  const report = await rebuildProjections(stage.storage, {
+    pageSize: 3,
+    onProgress: ({ rebuilt }) => seen.push(rebuilt),
+  });
+  expect(report).toEqual({ rebuilt: before.length, broken: [] });
+  expect(seen.at(-1)).toBe(before.length);
+  expect(seen.length).toBe(Math.ceil(before.length / 3));
+  expect((await rowsOf(stage)).map(told)).toEqual(before.map(told));
+  const again = await stage.process(saga);
+  const waits = before.find(
+    ({ status, paused, sagaName }) => status === "running" && !paused && sagaName === "rebuilt",
+  )!;
+  await stage.drive(again.sagas.signal(waits.sagaId, "go"));
+  expect(await stage.drive(again.sagas.result(waits.sagaId))).toMatchObject({ status: "compensated" });
+});
+
+test("rows that are there keep their owner and their wake-up, and say what they said", async () => {
+  await using stage = await Stage.open();
+  await everyState(stage);
+  const before = await rowsOf(stage);
+  await rebuildProjections(stage.storage);
+  await rebuildProjections(stage.storage);
+  const after = await rowsOf(stage);
+  const withoutTime = ({ updatedAt: _, ...row }: SagaRow) => row;
+  expect(after.map(withoutTime)).toEqual(before.map(withoutTime));
+});
+
+test("a saga that goes on meanwhile is read again", async () => {
+  await using stage = await Stage.open();
+  const { queries } = stage.storage;
+  const process = await stage.process(saga);
+  const { id } = await stage.start(process, saga, "undone");
+  await stage.clock.advance(30_000);
+  let interfered = false;
+  const storage = Object.assign(Object.create(stage.storage) as typeof stage.storage, {
+    queries: Object.assign(Object.create(queries) as typeof queries, {
+      find: async (sagaId: string) => {
+        if (sagaId === id && !interfered) {
+          interfered = true; // its journal was just read
+          await stage.drive(process.sagas.signal(id, "go"));
+          await stage.drive(process.sagas.result(id));
+        }
+        return queries.find(sagaId);
+      },
+    }),
+  });
+  expect((await rebuildProjections(storage)).broken).toEqual([]);
+  expect(interfered).toBe(true);
+  expect(await stage.clock.track(queries.find(id))).toMatchObject({ status: "compensated" });
+});
+
+test("a journal that breaks a rule is reported, and stops no other", async () => {
+  await using stage = await Stage.open();
+  await everyState(stage);
+  const { queries } = stage.storage;
+  const [broken, ...others] = await rowsOf(stage);
+  const storage = Object.assign(Object.create(stage.storage) as typeof stage.storage, {
+    queries: Object.assign(Object.create(queries) as typeof queries, {
+      journal: async (sagaId: string) =>
+        (await queries.journal(sagaId)).map((event) =>
+          sagaId === broken!.sagaId ? { ...event, seq: event.seq + 1 } : event,
+        ),
+    }),
+  });
+  const report = await rebuildProjections(storage);
+  expect(report.rebuilt).toBe(others.length);
+  expect(report.broken).toMatchObject([
+    { sagaId: broken!.sagaId, why: expect.stringContaining("SAGAZ_STUCK") as string },
+  ]);
+});
