@@ -65,7 +65,7 @@ test("the page on errors says which codes are retryable", () => {
   const sections = looked(read("docs/reference/errors.md").split(/^### /m).slice(1), "sections");
   const said = sections
     .filter((section) => section.includes("\n\nRetryable. "))
-    .map((section) => section.split("\n")[0]);
+    .map((section) => section.split("\n")[0] ?? "");
   const retryable = Object.entries(ERRORS).flatMap(([code, error]) => (error.retryable ? [code] : []));
   expect(said.toSorted()).toEqual(retryable.toSorted());
 });
