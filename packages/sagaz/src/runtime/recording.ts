@@ -86,9 +86,10 @@ export class Recording {
     return taken;
   }
 
-  /** The next entry deletes this mail: it is answered by what the entry says. */
-  answers(mailId: string): void {
+  /** The next entry deletes this mail: it is answered by what the entry says, and by this mail if there is one. */
+  answers(mailId: string, reply?: NewMail): void {
     this.#readMails.push(mailId);
+    if (reply) this.#mails.push(reply);
   }
 
   /**

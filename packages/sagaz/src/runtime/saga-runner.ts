@@ -198,10 +198,9 @@ export class SagaRunner {
   #settledElsewhere(task: Task, outcome: Outcome): void {
     const effect = effectOf(task, outcome);
     if (!effect) return;
-    const request: SagaRequest = { kind: "late_effect", step: task.key, result: effect.result ?? null };
-    this.#host.send(
-      toMail(`${this.sagaId}/${task.key}/late/${task.round}/${task.attempt}`, this.sagaId, request),
-    );
+    const result = outcome.type === "done" ? { result: effect.result ?? null } : {};
+    const mailId = `${this.sagaId}/${task.key}/late/${task.round}/${task.attempt}`;
+    this.#host.send(toMail(mailId, this.sagaId, { kind: "late_effect", step: task.key, ...result }));
   }
 
   #input(decide: () => readonly SagaEvent[]): void {
@@ -278,12 +277,11 @@ export class SagaRunner {
   }
 
   #refuse(mail: Mail, error: unknown): void {
-    const refusal = isSagaError(error)
-      ? error
-      : new SagaError("SAGAZ_BUG", { rule: String(error) }, { cause: error });
-    void this.#mail.refused(mail, this.#host.refuse(mail, refusal));
+    const bug = () => new SagaError("SAGAZ_BUG", { rule: String(error) }, { cause: error });
+    const refusal = isSagaError(error) ? error : bug();
     const toParent = mail.kind === "cancel" ? cancelRefused(mail, refusal, this) : undefined;
-    if (toParent) this.#host.send(toParent);
+    if (toParent) this.#recording.answers(mail.mailId, toParent);
+    else void this.#mail.refused(mail, this.#host.refuse(mail, refusal));
   }
 
   // Writing, and leaving memory.

@@ -7,6 +7,7 @@ import { createdAtOf } from "../saga/saga-id.ts";
 import { findStep } from "../saga/state.ts";
 import { isEnded } from "../saga/status.ts";
 import type { SagaStatus } from "../saga/status.ts";
+import type { Outcome } from "./outcome.ts";
 import { failForGood, settleLate } from "./settle.ts";
 import { toTask } from "./task.ts";
 import { isPastPivot, isPivotOpen, stepOf, triesOf } from "./view.ts";
@@ -54,7 +55,8 @@ export type SagaRequest =
     }
   /** The parent `from` was forked: its fork takes this child over. */
   | { readonly kind: "new_parent"; readonly from: string; readonly parent: Parent }
-  | { readonly kind: "late_effect"; readonly step: string; readonly result: unknown };
+  /** Without `result` it returned something that cannot be kept. */
+  | { readonly kind: "late_effect"; readonly step: string; readonly result?: unknown };
 
 type Kind = SagaRequest["kind"];
 type Of<K extends Kind> = Extract<SagaRequest, { kind: K }>;
@@ -264,11 +266,18 @@ function newParent({ state }: View, { from, parent }: Of<"new_parent">): SagaEve
 }
 
 /** An action of an owner before us, or of this saga after its end, turned out to have taken effect. */
-function lateEffect(view: View, { step: key, result }: Of<"late_effect">): SagaEvent[] {
-  const step = stepOf(view, key);
+function lateEffect(view: View, request: Of<"late_effect">): SagaEvent[] {
+  const step = stepOf(view, request.step);
   if (!step) return [];
-  return settleLate(view, { ...toTask(view, { kind: "do", step }), key }, { type: "done", result });
+  const task = { ...toTask(view, { kind: "do", step }), key: request.step };
+  return settleLate(view, task, "result" in request ? { type: "done", result: request.result } : UNUSABLE);
 }
+
+const UNUSABLE: Outcome = {
+  type: "unknown",
+  error: { name: "Unusable", message: "it took effect, but its result could not be kept", kind: "ambiguous" },
+  final: true,
+};
 
 function needParked(view: View, request: string): void {
   const { status, sagaId } = view.state;
