@@ -3,6 +3,7 @@ import { LIMITS } from "../core/definition/policies.ts";
 import { fold } from "../core/saga/evolve.ts";
 import type { ParkReason } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";
+import { isEnded } from "../core/saga/status.ts";
 import type { Log } from "../ports/log.ts";
 import type { AppendEntry, ClaimedSaga } from "../ports/storage.ts";
 import { fromStored } from "./entry.ts";
@@ -45,10 +46,9 @@ export class Arrivals {
   /** Takes in a claimed saga. */
   take(saga: ClaimedSaga): void {
     const { adoptions } = saga;
-    if (adoptions >= LIMITS.adoptionsMax) {
-      this.park(saga, { reason: "crash_loop", detail: `${adoptions} workers died with it` });
-    } else if (adoptions >= LIMITS.adoptionsBeforeAlone) this.#takeAlone(saga);
-    else this.#resume(saga, { alone: false });
+    if (adoptions < LIMITS.adoptionsBeforeAlone || isOver(saga)) this.#resume(saga, { alone: false });
+    else if (adoptions < LIMITS.adoptionsMax) this.#takeAlone(saga);
+    else this.park(saga, { reason: "crash_loop", detail: `${adoptions} workers died with it` });
   }
 
   #takeAlone(saga: ClaimedSaga): void {
@@ -91,5 +91,14 @@ export class Arrivals {
     const { log, submit, now } = this.#parts;
     log.error("sagaz: a saga was parked", { sagaId: saga.sagaId, reason, detail });
     submit(toParkingEntry(saga, { reason, detail, at: now() }));
+  }
+}
+
+/** A saga that has ended runs nothing of the user's: it answers its mail, kills nobody, and cannot be parked. */
+function isOver({ sagaId, journal }: ClaimedSaga): boolean {
+  try {
+    return isEnded(fold(sagaId, journal.map(fromStored)).status);
+  } catch {
+    return false;
   }
 }
