@@ -10,7 +10,7 @@ import { judgeRest } from "./final-laws.ts";
 import type { StartNote } from "./final-laws.ts";
 import { History } from "./history.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
-import type { CallWatcher, StepCall } from "./step-calls.ts";
+import type { CallWatcher } from "./step-calls.ts";
 import { short, WatchedStorage } from "./watched-storage.ts";
 
 /** What a simulation is made of. */
@@ -18,7 +18,7 @@ export interface SimulationOptions {
   readonly seed: number;
   readonly definitions: readonly SagaDefinition[];
   /** Watches the calls of steps, beside the laws of the engine. */
-  readonly watch?: (call: StepCall, moment: keyof CallWatcher, process: SimulatedProcess) => void;
+  readonly watch?: (process: SimulatedProcess) => CallWatcher;
 }
 
 const processesMax = 4;
@@ -89,13 +89,14 @@ export class Simulation {
   #watcher(process: SimulatedProcess): CallWatcher {
     const { watch } = this.#options;
     const scene = { storage: this.storage, history: this.history };
+    const own = watch?.(process);
     return {
       begins: (call) => {
         judgeAttempt(call, process, scene);
-        watch?.(call, "begins", process);
+        own?.begins(call);
       },
-      arrives: (call) => watch?.(call, "arrives", process),
-      heard: (call) => watch?.(call, "heard", process),
+      arrives: (call) => own?.arrives(call),
+      heard: (call, answer) => own?.heard(call, answer),
     };
   }
 

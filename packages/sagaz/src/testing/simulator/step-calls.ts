@@ -25,7 +25,7 @@ export interface CallWatcher {
   /** The function is about to run: now, later, twice, or after its process has died. */
   arrives(call: StepCall): void;
   /** The process hears that it is done. */
-  heard(call: StepCall): void;
+  heard(call: StepCall, answer: unknown): void;
 }
 
 /** What the calls of one process go through. */
@@ -106,6 +106,7 @@ class BadLine {
   readonly #parts: CallParts;
   readonly #call: StepCall;
   readonly #label: string;
+  #isOver = false;
 
   constructor(parts: CallParts, call: StepCall) {
     this.#parts = parts;
@@ -121,7 +122,11 @@ class BadLine {
     history.note(`${receiver.name}: ${this.#label}, attempt ${this.#call.ctx.attempt}`);
     watcher.begins(this.#call);
     return new Promise((resolve, reject) => {
-      const refuse = (error: unknown) => receiver.deliver(() => reject(error as Error));
+      const refuse = (error: unknown) =>
+        receiver.deliver(() => {
+          this.#isOver = true;
+          reject(error as Error);
+        });
       if (fate.heedsAbort) this.#heedAbort(refuse);
       this.#later(fate.sendMs, () => {
         if (fate.end === "refused") return this.#refused(refuse);
@@ -149,7 +154,9 @@ class BadLine {
           if (fate.end === "silent after") return history.saw("silent calls");
           if (fate.end === "cut after") return this.#cut(refuse);
           receiver.deliver(() => {
-            watcher.heard(this.#call);
+            // A function that gave up when it was told to does not hear what comes after.
+            if (this.#isOver) return;
+            watcher.heard(this.#call, value);
             history.note(`${receiver.name}: ${this.#label} answered`);
             resolve(value);
           });

@@ -10,6 +10,9 @@ import type { InMemoryTransaction } from "../../storage/memory/transactions.ts";
 import { upkeepIn } from "../../storage/memory/upkeep.ts";
 import type { History } from "./history.ts";
 
+/** A saga that waits for another one to be tried alone is given back for this long, whatever mail it has. */
+const napMsMax = 2_000;
+
 /**
  * The storage in memory, with somebody who watches each write as it happens and knows the contract by heart: what a
  * fenced worker writes, what takes a number twice, a saga that sleeps beside its unread mail. All processes of a
@@ -201,7 +204,7 @@ export class WatchedStorage {
     const saga = this.#tables.sagas.get(sagaId);
     if (!saga || saga.owner !== null || !readsMail(saga.status)) return;
     if (!this.#tables.mailboxes.get(sagaId)?.unread) return;
-    if (saga.wakeAt !== null && saga.wakeAt <= this.#tables.now()) return;
+    if (saga.wakeAt !== null && saga.wakeAt <= this.#tables.now() + napMsMax) return;
     this.#history.breach("a saga that nobody owns never sleeps beside unread mail", sagaId);
   }
 }

@@ -1,0 +1,187 @@
+/** One way to break the engine: a text of its source, and what is put in its place. */
+export interface Mutation {
+  readonly name: string;
+  /** Below `packages/sagaz/src`. */
+  readonly file: string;
+  /** Occurs exactly once in the file. */
+  readonly text: string;
+  readonly replacement: string;
+}
+
+/** Mistakes that the simulation must notice. Each is one that somebody could make, or that the engine once had. */
+export const mutations: readonly Mutation[] = [
+  {
+    name: "a fenced worker may write",
+    file: "storage/memory/tables.ts",
+    text: 'if (!worker) throw new SagaError("SAGAZ_FENCED", { epoch });\n    return worker;',
+    replacement: "return worker as WorkerRecord;",
+  },
+  {
+    name: "whoever does not own a saga may write to it",
+    file: "storage/memory/journal.ts",
+    text: "tail?.owner === this.#epoch",
+    replacement: "true",
+  },
+  {
+    name: "the compare-and-set on seq is dropped",
+    file: "storage/memory/journal.ts",
+    text: " || firstSeq !== tail.seq + 1",
+    replacement: "",
+  },
+  {
+    name: "undo follows the dependency order instead of its reverse",
+    file: "core/definition/graph.ts",
+    text: "order.get(earlier)?.add(later.name)",
+    replacement: "order.get(later.name)?.add(earlier)",
+  },
+  {
+    name: "undo does not wait for what comes first",
+    file: "core/decide/backward.ts",
+    text: "if (isItsTurn(view, step)) undoStep",
+    replacement: "undoStep",
+  },
+  {
+    name: "a recorded result is computed again",
+    file: "core/decide/forward.ts",
+    text: 'return (view.state.steps.get(step.name)?.status ?? "pending") === "pending";',
+    replacement: 'return view.state.steps.get(step.name)?.status !== "failed";',
+  },
+  {
+    name: "a released saga forgets its timer",
+    file: "runtime/saga-runner.ts",
+    text: "this.#releaseFor(move.wakeAt ?? null, move.waitingFor)",
+    replacement: "this.#releaseFor(null, move.waitingFor)",
+  },
+  {
+    name: "mail that was taken is taken again",
+    file: "runtime/taken-mail.ts",
+    text: "if (this.#ids.has(mailId)) return false;",
+    replacement: "",
+  },
+  {
+    name: "a write is acknowledged before it is done",
+    file: "runtime/journal-writer.ts",
+    text: "const error = await this.#try(open);",
+    replacement: "settle(open, undefined);\n      const error = await this.#try(open);",
+  },
+  {
+    name: "a commit in doubt is taken for done",
+    file: "runtime/doubt.ts",
+    text: 'if (holder === "us") return "not written";',
+    replacement: 'if (holder === "us") return "written";',
+  },
+  {
+    name: "mail is answered without a trace in the journal",
+    file: "runtime/saga-runner.ts",
+    text: "this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));",
+    replacement: "answer(this.#view(), JSON.parse(mail.body) as SagaRequest);",
+  },
+  {
+    name: "what may have been done is not undone",
+    file: "core/decide/view.ts",
+    text: ' || step?.status === "maybe_done"',
+    replacement: "",
+  },
+  {
+    name: "the pivot begins before its start is on record",
+    file: "core/decide/forward.ts",
+    text: "return pivotStartedSeq !== undefined && pivotStartedSeq <= view.live.ackedSeq;",
+    replacement: "return true;",
+  },
+  {
+    name: "a release does not look at the mail",
+    file: "storage/memory/rows.ts",
+    text: "mailed || found ?",
+    replacement: "found ?",
+  },
+  {
+    name: "a broken connection counts as a failure",
+    file: "core/decide/outcome.ts",
+    text: "if (isAmbiguous(thrown)) return",
+    replacement: "if (aborted) return",
+  },
+  {
+    name: "an aborted attempt counts as a failure",
+    file: "core/decide/outcome.ts",
+    text: "if (aborted) return",
+    replacement: "if (false) return",
+  },
+  {
+    name: "a cancelled saga is not compensated",
+    file: "core/decide/backward.ts",
+    text: "if (!open && view.live.tasks.size === 0)",
+    replacement: 'if ((!open || view.state.failure?.kind === "cancel") && view.live.tasks.size === 0)',
+  },
+  {
+    name: "a late effect is undone under the key of the first undo",
+    file: "core/saga/evolve.ts",
+    text: "step.undoRound++;\n    step.tries",
+    replacement: "step.tries",
+  },
+  {
+    name: "late effects are not heard",
+    file: "core/decide/settle.ts",
+    text: "if (!effect || isSettledFor(view, key)) return [];",
+    replacement: "if (effect || isSettledFor(view, key)) return [];",
+  },
+  {
+    name: "adoption forgets that attempts were in flight",
+    file: "core/decide/adopt.ts",
+    text: "if (crashed || view.state.parked?.crashed) doubtAll(view);",
+    replacement: "",
+  },
+  {
+    name: "compensation overtakes attempts in flight",
+    file: "core/decide/unwind.ts",
+    text: "isHalted(view) || view.live.tasks.size > 0 ||",
+    replacement: "isHalted(view) ||",
+  },
+  {
+    name: "a paused saga goes on",
+    file: "core/decide/view.ts",
+    text: "state.pausedAt !== undefined ||",
+    replacement: "",
+  },
+  {
+    name: "an idempotency key is not looked up",
+    file: "storage/memory/starts.ts",
+    text: 'const holder = tables.keys.get(toKey(start) ?? "");',
+    replacement: "const holder = tables.keys.get(String(Math.PI));",
+  },
+  {
+    name: "the row is written only when the saga leaves",
+    file: "runtime/recording.ts",
+    text: "if (key === this.#row && !release) return undefined;",
+    replacement: "if (!release) return undefined;",
+  },
+  {
+    name: "time in a journal goes back with the database's clock",
+    file: "storage/memory/journal.ts",
+    text: "this.at = Math.max(this.at, this.#tables.journals.get(entry.sagaId)?.at(-1)?.at ?? 0);",
+    replacement: "",
+  },
+  {
+    name: "a paused or parked saga is woken for a time that has passed",
+    file: "core/decide/forward.ts",
+    text: "if (mayStartNow(view, step)) wake(move, at);",
+    replacement: "wake(move, at);",
+  },
+  {
+    name: "a failed item keeps its place in the window of its map",
+    file: "core/decide/forward.ts",
+    text: 'if (status !== "pending") continue;\n    free--;',
+    replacement: 'if (status === "done") continue;\n    free--;\n    if (status !== "pending") continue;',
+  },
+  {
+    name: "a saga whose write was refused is forgotten by its owner",
+    file: "runtime/saga-runner.ts",
+    text: "this.#host.notWritten({ sagaId: this.sagaId, ackedSeq: this.live.ackedSeq }, error);",
+    replacement: "",
+  },
+  {
+    name: "mail whose refusal was lost counts as answered",
+    file: "runtime/taken-mail.ts",
+    text: "return this.#isFetched && this.#refusing === 0 ? this.#seq : -1;",
+    replacement: "return this.#seq;",
+  },
+];

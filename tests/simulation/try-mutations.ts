@@ -1,0 +1,87 @@
+import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { mutations } from "./mutations.ts";
+import type { Mutation } from "./mutations.ts";
+import type { Report } from "./seeds.ts";
+
+const root = join(import.meta.dirname, "../..");
+const sources = "packages/sagaz/src";
+/** A mutation that these seeds do not notice, lives. */
+const seedsMax = 1_500;
+/** A broken engine may never come back; that is noticed too. */
+const limitMs = 300_000;
+
+/** The source with the mutation in it. Throws when its text is not there exactly once: then it proves nothing. */
+export function mutate({ name, file, text, replacement }: Mutation): string {
+  const source = readFileSync(join(root, sources, file), "utf8");
+  const count = source.split(text).length - 1;
+  if (count !== 1)
+    throw new Error(`mutation "${name}": its text occurs ${count} times in ${file}, not once. Adapt it.`);
+  return source.replace(text, () => replacement);
+}
+
+/** Breaks a copy of the engine in each way, and demands that a simulation notices. Says whether all were noticed. */
+export async function tryMutations(only?: string): Promise<boolean> {
+  const waiting = mutations.filter(({ name }) => only === undefined || name.includes(only));
+  const total = waiting.length;
+  if (total === 0) throw new Error(`no mutation's name contains "${only ?? ""}"`);
+  const missed: string[] = [];
+  const work = async () => {
+    for (let mutation = waiting.shift(); mutation; mutation = waiting.shift()) {
+      const noticed = await tryOne(mutation);
+      console.log(`${noticed === undefined ? "MISSED " : "noticed"}  ${mutation.name}: ${noticed ?? `${seedsMax} seeds saw nothing`}`);
+      if (noticed === undefined) missed.push(mutation.name);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  console.log(`${total - missed.length} of ${total} mutations were noticed.`);
+  return missed.length === 0;
+}
+
+async function tryOne(mutation: Mutation): Promise<string | undefined> {
+  const mutant = mutate(mutation);
+  const folder = mkdtempSync(join(tmpdir(), "sagaz-mutation-"));
+  try {
+    copySources(folder);
+    writeFileSync(join(folder, sources, mutation.file), mutant);
+    return await simulateIn(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function copySources(folder: string): void {
+  mkdirSync(join(folder, "tests"), { recursive: true });
+  const filter = (path: string) => !/\.test(-d)?\.ts$/.test(path);
+  cpSync(join(root, sources), join(folder, sources), { recursive: true, filter });
+  cpSync(join(root, "tests/simulation"), join(folder, "tests/simulation"), { recursive: true, filter });
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+}
+
+/** Answers which law was broken, and by which seed; undefined when none was. */
+function simulateIn(folder: string): Promise<string | undefined> {
+  const program = join(folder, "tests/simulation/main.ts");
+  const args = ["--share", "0/1", "--seeds", String(seedsMax), "--failures", "1"];
+  const child = spawn(process.execPath, [...process.execArgv, program, ...args], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: limitMs,
+    killSignal: "SIGKILL",
+  });
+  let text = "";
+  let complaint = "";
+  child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
+  child.stderr.setEncoding("utf8").on("data", (part: string) => (complaint += part));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === null) return resolve("it never came back");
+      if (code !== 0) return reject(new Error(`the mutant did not run: ${complaint.slice(-2_000)}`));
+      const [failure] = (JSON.parse(text) as Report).failures;
+      resolve(failure && `${failure.breaches[0]?.law ?? ""} (seed ${failure.seed})`);
+    });
+  });
+}
