@@ -28,6 +28,11 @@ class OrderSaga extends Saga<Order> {
     if (ctx.input.card === "expired") throw fail("card expired");
     return { receipt: `R-${ctx.input.orderId}` };
   }
+
+  @compensate("charge_card")
+  async refund(ctx: UndoContext<Order>) {
+    console.log(`  give the money back for ${ctx.input.orderId}`); // when a later step fails, or no answer came
+  }
 }
 
 for (const order of [
