@@ -148,8 +148,9 @@ function runsAgain(
   return name === fromStep || definition.graph.ancestors.get(name)?.has(fromStep) === true;
 }
 
-function toReused({ result = null, items, childId }: StepState): Reused {
-  return { result, ...(items ? { items } : {}), ...(childId === undefined ? {} : { childId }) };
+function toReused({ result = null, items, childId, childParked }: StepState): Reused {
+  const closed = childParked === "forced_closed" ? { childParked } : {};
+  return { result, ...(items ? { items } : {}), ...(childId === undefined ? {} : { childId, ...closed }) };
 }
 
 const NO_MAILS: readonly NewMail[] = [];

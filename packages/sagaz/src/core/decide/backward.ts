@@ -1,5 +1,5 @@
 import type { StepDefinition } from "../definition/definition.ts";
-import type { SagaEvent } from "../saga/events.ts";
+import type { RecordedError, SagaEvent } from "../saga/events.ts";
 import { itemKey } from "../saga/state.ts";
 import type { SagaState, StepState } from "../saga/state.ts";
 import { isDelayed, waitFor } from "./forward.ts";
@@ -80,8 +80,21 @@ function undoOne(
 /** A child undoes itself on request; its end comes back as mail. */
 function undoChild(view: View, move: Draft, step: StepDefinition): void {
   if (view.state.blocked.has(step.name)) return;
-  if (view.state.steps.get(step.name)?.childUndoRequested) return waitFor(move, "child");
+  const state = view.state.steps.get(step.name);
+  if (state?.childParked === "forced_closed") return failUndo(view, move, step);
+  if (state?.childUndoRequested) return waitFor(move, "child");
   if (!isHalted(view)) move.events.push({ type: "child_undo_requested", step: step.name, data: {} });
+}
+
+/** A child that was closed by force stays as it stands: what is left of it is for a person to look after. */
+function failUndo(view: View, move: Draft, { name: step }: StepDefinition): void {
+  if (isHalted(view)) return;
+  const detail = "the child saga was closed by force and cannot be undone";
+  const error: RecordedError = { name: "ChildEnded", message: detail, kind: "business" };
+  move.events.push(
+    { type: "compensation_failed", step, data: { error, policy: "park" } },
+    { type: "saga_parked", data: { reason: "compensation_failed", step, detail } },
+  );
 }
 
 function compensated(view: View): SagaEvent {

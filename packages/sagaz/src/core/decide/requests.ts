@@ -216,11 +216,18 @@ function checkAge(view: View, id: string): void {
 }
 
 function childEnded(view: View, request: Of<"child_ended">): SagaEvent[] {
-  const { step: key, childId, status, output } = request;
-  const step = findStep(view.state, key);
-  if (step?.childId !== childId || isEnded(view.state.status)) return [];
+  const { step: key, childId, status } = request;
+  if (findStep(view.state, key)?.childId !== childId) return [];
+  // A child that was closed by force reads no mail any more: whoever wants it undone has to know without asking.
+  const closed: SagaEvent[] =
+    status === "forced_closed" ? [{ type: "child_parked", step: key, data: { reason: status } }] : [];
+  return isEnded(view.state.status) ? closed : [...closed, ...childOver(view, request)];
+}
+
+function childOver(view: View, request: Of<"child_ended">): SagaEvent[] {
+  const { step: key, status, output } = request;
   if (view.state.direction === "backward") return childUndone(view, key, status);
-  if (step.status !== "pending") return [];
+  if (findStep(view.state, key)?.status !== "pending") return [];
   if (status === "completed") return [{ type: "step_done", step: key, data: withResult(output) }];
   return childFailed(view, request);
 }

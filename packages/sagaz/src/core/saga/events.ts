@@ -96,6 +96,8 @@ export interface Reused {
   readonly items?: readonly unknown[];
   /** Of a child step: the saga that its undo compensates. */
   readonly childId?: string;
+  /** Of a child step whose child was closed by force: that reason. */
+  readonly childParked?: string;
   /** The idempotency key of the action, which another saga called: its undo has to name it. */
   readonly actionKey?: string;
 }

@@ -66,9 +66,9 @@ function blank(sagaId: string, started: SagaStarted, at: number): SagaState {
 }
 
 /** A fork begins with its source's steps done: their results are read, and their undo is the fork's to run. */
-function reuse(state: SagaState, key: string, { items, childId, ...done }: Reused): void {
+function reuse(state: SagaState, key: string, { items, childId, childParked, ...done }: Reused): void {
   const step = stepAt(state, key);
-  Object.assign(step, { items, childId });
+  Object.assign(step, { items, childId, childParked });
   if (!("result" in done)) return;
   mark(state, step, "done");
   step.result = done.result;
@@ -331,13 +331,22 @@ function tryAgain(state: SagaState, step: StepState): void {
   if (step.status === "failed") {
     step.actionRound++;
     mark(state, step, "pending");
+    startOver(step);
   }
+  if (step.status === "pending" && step.childParked === "forced_closed") startOver(step);
   if (step.status === "compensation_failed") {
     if (step.undoError?.kind === "business") step.undoRound++;
     mark(state, step, step.error ? "maybe_done" : "done");
+    step.childUndoRequested = false;
   }
   step.since = state.at;
   step.tries = { ...step.tries, action: 0, undo: 0 };
+}
+
+/** A child that has ended says nothing more: another attempt is another child. */
+function startOver(step: StepState): void {
+  step.childId = undefined;
+  step.childParked = undefined;
 }
 
 function countItem(state: SagaState, key: string): void {
