@@ -98,8 +98,10 @@ function recordedAsDone(state: SagaState, effect: Effect): boolean {
 }
 
 /** What is recorded as a step's result is what its participant answered. */
-function resultsAreReal(state: SagaState, { participants, simulation }: World): void {
+function resultsAreReal(state: SagaState, world: World): void {
+  const { participants, simulation } = world;
   for (const step of state.steps.values()) {
+    if (!["action", "map"].includes(stepOf(world, state, step.key)?.kind ?? "")) continue;
     for (const one of [step, ...step.itemStates]) {
       if (one?.status !== "done" || one.result === undefined) continue;
       const effect = participants.effects.get(`${state.sagaId}/${one.key}/do/${one.actionRound}`);
