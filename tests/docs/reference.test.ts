@@ -41,6 +41,25 @@ test("the page on options names every option of sagas and steps", () => {
   expect(options.filter((option) => !page.includes(`\`${option}\``))).toEqual([]);
 });
 
+/** The names of an interface's own fields, but for those that only tests set. */
+function fieldsOf(name: string, source: string): string[] {
+  const body = new RegExp(`interface ${name}[^{]*\\{([\\s\\S]*?)^\\}`, "m").exec(read(source))?.[1] ?? "";
+  const forUsers = body.replaceAll(/\/\*\* For tests:[\s\S]*?;$/gm, "");
+  return [...looked(matches(forUsers, /^ {2}readonly (\w+)\??:/gm), `fields of ${name}`)];
+}
+
+test.each([
+  ["OrchestratorOptions", "runtime/orchestrator.ts"],
+  ["StartOptions", "runtime/starts.ts"],
+  ["PostgreSQLStorageOptions", "storage/postgres/index.ts"],
+  ["EmbeddedPostgresOptions", "storage/embedded/embedded-postgres.ts"],
+  ["RetryPolicy", "core/definition/policies.ts"],
+])("the page on options names every field of %s", (name, source) => {
+  const fields = fieldsOf(name, `packages/sagaz/src/${source}`);
+  const page = read("docs/reference/options.md");
+  expect(fields.filter((field) => !page.includes(`\`${field}\``))).toEqual([]);
+});
+
 test("the defaults and limits on the pages are those of the code", () => {
   const page = read("docs/reference/options.md");
   const row = (option: string) => new RegExp(`^\\| \`${option}\`.*$`, "m").exec(page)?.[0] ?? "";
