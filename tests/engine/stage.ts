@@ -5,7 +5,6 @@ import { SagaError } from "../../packages/sagaz/src/core/errors.ts";
 import type { Clock, Timer } from "../../packages/sagaz/src/ports/clock.ts";
 import type { Log } from "../../packages/sagaz/src/ports/log.ts";
 import type { SagaStorage } from "../../packages/sagaz/src/ports/storage.ts";
-import type { AnySaga } from "../../packages/sagaz/src/runtime/any-saga.ts";
 import { SagaOrchestrator } from "../../packages/sagaz/src/runtime/orchestrator.ts";
 import type { OrchestratorOptions } from "../../packages/sagaz/src/runtime/orchestrator.ts";
 import type { SagaResult } from "../../packages/sagaz/src/runtime/saga-result.ts";
@@ -240,7 +239,7 @@ export class Stage implements AsyncDisposable {
   }
 
   /** A process that runs these sagas, started. */
-  async process(...sagas: readonly AnySaga[]): Promise<Process> {
+  async process(...sagas: readonly Sagaish[]): Promise<Process> {
     return this.processWith({ sagas });
   }
 

@@ -21,7 +21,6 @@ export type { AmbiguousOutcome, BusinessFailure, RetryLater } from "./core/decid
 // Running it.
 export { SagaOrchestrator } from "./runtime/orchestrator.ts";
 export type { OrchestratorOptions } from "./runtime/orchestrator.ts";
-export type { AnySaga } from "./runtime/any-saga.ts";
 export { configure, shutdown } from "./runtime/configure.ts";
 export type { Configuration, RunOptions } from "./runtime/configure.ts";
 export type { Reason, SagaHandle, Sagas, StartOptions, WaitOptions } from "./runtime/sagas.ts";

@@ -130,11 +130,6 @@ export const ERRORS = {
   },
 
   // Steps.
-  SAGAZ_STEP_FAILED: { retryable: false, sentence: 'step "{step}" failed: {message}' },
-  SAGAZ_OUTCOME_UNKNOWN: {
-    retryable: false,
-    sentence: 'nobody knows whether step "{step}" was done: {message}',
-  },
   SAGAZ_ATTEMPT_TIMEOUT: {
     retryable: false,
     sentence: '{what} "{step}" did not settle within timeoutMs = {timeoutMs}.',
@@ -326,5 +321,10 @@ export function isSagaError(error: unknown, code?: SagaErrorCode): error is Saga
 }
 
 function toSentence(code: SagaErrorCode, details: ErrorDetails): string {
-  return ERRORS[code].sentence.replace(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? ""));
+  return ERRORS[code].sentence.replace(/\{(\w+)\}/g, (_, name: string) => toText(details[name]));
+}
+
+function toText(detail: unknown): string {
+  if (detail === undefined || detail === null) return "";
+  return typeof detail === "object" ? JSON.stringify(detail) : String(detail);
 }

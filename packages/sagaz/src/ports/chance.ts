@@ -3,5 +3,5 @@ export interface Chance {
   /** A number in [0, 1). */
   next(): number;
   /** Fills the bytes with random ones. */
-  fill(bytes: Uint8Array): void;
+  fillBytes(bytes: Uint8Array): void;
 }

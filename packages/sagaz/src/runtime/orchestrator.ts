@@ -1,5 +1,5 @@
 import { definitionOf } from "../core/definition/definition-of.ts";
-import type { AnySaga } from "./any-saga.ts";
+import type { Sagaish } from "../core/definition/sagaish.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { SagaError } from "../core/errors.ts";
 import type { Chance } from "../ports/chance.ts";
@@ -18,7 +18,7 @@ import { Worker } from "./worker.ts";
 export interface OrchestratorOptions {
   readonly storage: SagaStorage;
   /** Definitions, saga classes or `ClassicSaga`s that this process can run. Old versions stay here until drained. */
-  readonly sagas: readonly AnySaga[];
+  readonly sagas: readonly Sagaish[];
   /** For people; default `sagaz`. */
   readonly workerName?: string;
   /** Default 5,000. A worker that does not renew for this long is taken for dead. From 500 on. */

@@ -6,7 +6,7 @@ import { SagaError } from "../core/errors.ts";
 import { canonicalJson } from "../core/json.ts";
 import type { SagaStarted } from "../core/saga/events.ts";
 import type { KeyedOutcome, SagaStorage, StartRow } from "../ports/storage.ts";
-import type { AnySaga } from "./any-saga.ts";
+import type { Sagaish } from "../core/definition/sagaish.ts";
 import { identity, toStartRow } from "./entry.ts";
 import { KeyedStarts } from "./keyed-starts.ts";
 import { toPayload, validate } from "./payload.ts";
@@ -54,7 +54,7 @@ export class Starts {
   }
 
   /** See `Sagas.start`. */
-  async start(saga: AnySaga | string, input: unknown, options: StartOptions = {}): Promise<Started> {
+  async start(saga: Sagaish | string, input: unknown, options: StartOptions = {}): Promise<Started> {
     const { worker } = this.#parts;
     worker.checkStart();
     const definition = this.#definition(saga);
@@ -100,7 +100,7 @@ export class Starts {
     return this.#judge(outcome, start);
   }
 
-  #definition(saga: AnySaga | string): SagaDefinition {
+  #definition(saga: Sagaish | string): SagaDefinition {
     const { registry } = this.#parts;
     if (typeof saga === "string") return registry.get(saga);
     const definition = definitionOf(saga) as SagaDefinition;

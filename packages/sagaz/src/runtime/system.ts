@@ -32,10 +32,10 @@ const BLOCK_BYTES = 4_096;
 const block = new Uint8Array(BLOCK_BYTES);
 let used = BLOCK_BYTES;
 
-/** Chance from the machine's generator: `fill` is fit for ids, `next` for jitter. */
+/** Chance from the machine's generator: `fillBytes` is fit for ids, `next` for jitter. */
 export const systemChance: Chance = {
   next: () => Math.random(),
-  fill(bytes) {
+  fillBytes(bytes) {
     if (bytes.length > BLOCK_BYTES - used) {
       crypto.getRandomValues(block);
       used = 0;
@@ -53,8 +53,7 @@ const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
  */
 export function newId(atMs: number, chance: Chance): string {
   const bytes = new Uint8Array(16);
-  // oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- Chance.fill is not Array.prototype.fill
-  chance.fill(bytes);
+  chance.fillBytes(bytes);
   let rest = atMs;
   for (let i = 5; i >= 0; i--) {
     bytes[i] = rest % 256;

@@ -16,6 +16,7 @@ import type {
 } from "../ports/storage.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Loaded } from "./arrivals.ts";
+import { comeToRest } from "./come-to-rest.ts";
 import { DatabaseTime } from "./database-time.ts";
 import { Intake } from "./intake.ts";
 import { JournalWriter, WRITES_WAITING_MAX } from "./journal-writer.ts";
@@ -60,8 +61,6 @@ export interface WorkerParts {
 
 /** Hints are gathered for this long, so that a burst of them makes one query. */
 const HINT_MS = 2;
-/** Pause between looks whether attempts have settled. */
-const SETTLE_LOOK_MS = 5;
 
 /** A saga that this process has just started: nobody has written to it yet. */
 const NO_MAIL: MailState = { seq: 0, fetched: true };
@@ -89,23 +88,12 @@ export class Worker implements RunnerHost {
 
   constructor(parts: WorkerParts) {
     const { storage, clock, log, registry, options } = parts;
-    const { workerName, leaseMs } = options;
+    const { leaseMs } = options;
     this.#parts = parts;
     this.#time = new DatabaseTime(clock);
     this.#timers = new Timers(clock);
     const around = { storage, clock, log, epoch: () => this.epoch() };
-    this.#lease = new Lease({
-      ...around,
-      time: this.#time,
-      workerName,
-      leaseMs,
-      definitions: () => registry.held(),
-      onRegistered: (epoch) => this.#openWriter(epoch),
-      onBeat: (beat) => this.#onBeat(beat),
-      onSuspended: () => this.#suspend(),
-      onResumed: () => this.#resumeAll(),
-      onFenced: (epoch) => this.#dropAll(epoch),
-    });
+    this.#lease = this.#makeLease();
     this.#intake = new Intake({
       ...around,
       room: () => (this.hasRoom() ? options.sagasInFlightMax - this.#runners.size : 0),
@@ -148,6 +136,25 @@ export class Worker implements RunnerHost {
       onReleased: () => this.#intake.look(),
       // Among them may be what a claim took whose answer was lost: then it is not missing at all.
       onOrphan: (saga) => this.#take([saga], this.epoch()),
+    });
+  }
+
+  #makeLease(): Lease {
+    const { storage, clock, log, registry, options } = this.#parts;
+    const { workerName, leaseMs } = options;
+    return new Lease({
+      storage,
+      clock,
+      log,
+      time: this.#time,
+      workerName,
+      leaseMs,
+      definitions: () => registry.held(),
+      onRegistered: (epoch) => this.#openWriter(epoch),
+      onBeat: (beat) => this.#onBeat(beat),
+      onSuspended: () => this.#suspend(),
+      onResumed: () => this.#resumeAll(),
+      onFenced: (epoch) => this.#dropAll(epoch),
     });
   }
 
@@ -356,27 +363,10 @@ export class Worker implements RunnerHost {
     this.#state = "stopping";
     this.#unlisten?.();
     this.#intake.stop();
-    for (const runner of this.#runners.values()) runner.drain();
-    if (!(await this.#settle(this.#parts.options.stopMs))) {
-      for (const runner of this.#runners.values()) runner.abortAll();
-      await this.#settle(
-        Math.max(0, ...Array.from(this.#runners.values(), ({ definition }) => definition.settleMs)),
-      );
-    }
+    await comeToRest(this.#runners, { clock: this.clock, patienceMs: this.#parts.options.stopMs });
     await this.#handBack();
     this.#state = "stopped";
     this.#timers.stop();
-  }
-
-  /** Waits until no attempt is in flight, for at most this long; releases each saga as it becomes quiet. */
-  async #settle(limitMs: number): Promise<boolean> {
-    const until = this.clock.monotonic() + limitMs;
-    for (;;) {
-      for (const runner of this.#runners.values()) runner.release();
-      if ([...this.#runners.values()].every(({ inFlight }) => inFlight === 0)) return true;
-      if (this.clock.monotonic() >= until) return false;
-      await new Promise<void>((resolve) => this.clock.setTimer(SETTLE_LOOK_MS, resolve));
-    }
   }
 
   async #handBack(): Promise<void> {

@@ -4,7 +4,7 @@ import { SeededChance, nextWord } from "./seeded-chance.ts";
 const numbers = (chance: SeededChance, count: number) => Array.from({ length: count }, () => chance.next());
 
 function filled(bytes: Uint8Array): Uint8Array {
-  new SeededChance(1).fill(bytes);
+  new SeededChance(1).fillBytes(bytes);
   return bytes;
 }
 

@@ -20,7 +20,7 @@ export class SeededChance implements Chance {
     return ((this.#word() >>> 5) * 2 ** 26 + (this.#word() >>> 6)) / 2 ** 53;
   }
 
-  fill(bytes: Uint8Array): void {
+  fillBytes(bytes: Uint8Array): void {
     for (let place = 0; place < bytes.length; place += 4) {
       const word = this.#word();
       for (let byte = 0; byte < 4 && place + byte < bytes.length; byte++)

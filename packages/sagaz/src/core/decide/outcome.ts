@@ -169,13 +169,14 @@ export function toRecordedError(thrown: unknown, kind: RecordedError["kind"]): R
     ? String(read(thrown, "message"))
     : `a step threw ${describe(thrown)} instead of an Error`;
   const code = read(thrown, "code");
-  const stack = read(thrown, "stack");
+  // Making the text of a stack costs more than the attempt; the business's "no" needs none.
+  const stack = kind === "business" ? undefined : read(thrown, "stack");
   return {
     name: isError ? nameOf(thrown) : "NonError",
     message: clip(message),
     kind,
     ...(typeof code === "string" ? { code } : {}),
-    ...(typeof stack === "string" && kind !== "business" ? { stack: clip(stack) } : {}),
+    ...(typeof stack === "string" ? { stack: clip(stack) } : {}),
   };
 }
 

@@ -353,7 +353,7 @@ describe("options", () => {
     ],
     ["an unknown onExhausted", undoable({ onExhausted: "stop" }), "onExhausted"],
     ["a wrong undo retry", undoable({ undoRetry: { maxAttempts: 0 } }), "retry.maxAttempts is 0"],
-    ["retry as a number", step({ retry: 3 }), "it must be an object such as { maxAttempts: 5 }"],
+    ["retry as a number", step({ retry: Number("3") }), "it must be an object such as { maxAttempts: 5 }"],
     ["retry as null", step({ retry: null }), "it must be an object"],
     ["a misspelt retry option", step({ retry: { maxAttempt: 3 } }), 'Did you mean "retry.maxAttempts"?'],
     ["no attempts", step({ retry: { maxAttempts: 0 } }), "retry.maxAttempts"],

@@ -41,7 +41,7 @@ export type StepRole = "compensatable" | "plain" | "pivot" | "retriable";
 export type StepDefinition = ActionStep | MapStep | SignalStep | SleepStep | ChildStep;
 
 /** What every step has. */
-interface StepBase {
+interface EveryStep {
   readonly name: string;
   readonly role: StepRole;
   readonly dependsOn: readonly string[];
@@ -59,7 +59,7 @@ interface StepBase {
 }
 
 /** A function with an optional undo. */
-export interface ActionStep extends StepBase {
+export interface ActionStep extends EveryStep {
   readonly kind: "action";
   /** Runs in the engine's own transaction, so that it is done exactly once. */
   readonly transactional: boolean;
@@ -69,7 +69,7 @@ export interface ActionStep extends StepBase {
 }
 
 /** The same action over a list; each item has its own outcome and its own undo. Its result is the list of results. */
-export interface MapStep extends StepBase {
+export interface MapStep extends EveryStep {
   readonly kind: "map";
   readonly over: (ctx: StepContext) => unknown;
   readonly concurrency: number;
@@ -79,7 +79,7 @@ export interface MapStep extends StepBase {
 }
 
 /** Waits for an external event; its result is the event's payload. */
-export interface SignalStep extends StepBase {
+export interface SignalStep extends EveryStep {
   readonly kind: "signal";
   readonly signal: string;
   /** How long to wait before the saga is parked. */
@@ -87,7 +87,7 @@ export interface SignalStep extends StepBase {
 }
 
 /** A durable timer. */
-export interface SleepStep extends StepBase {
+export interface SleepStep extends EveryStep {
   readonly kind: "sleep";
   readonly forMs: (ctx: StepContext) => unknown;
   /** The duration when it is known beforehand; undefined when `forMs` computes it. */
@@ -95,7 +95,7 @@ export interface SleepStep extends StepBase {
 }
 
 /** Another saga as a step; its result is that saga's output. */
-export interface ChildStep extends StepBase {
+export interface ChildStep extends EveryStep {
   readonly kind: "child";
   readonly child: SagaDefinition;
   readonly input: (ctx: StepContext) => unknown;
