@@ -73,9 +73,10 @@ const walls = {
     },
     {
       name: "packages are imported by name",
-      comment: "Examples and benchmarks use the library as its users do",
+      comment:
+        "Examples and benchmarks use the library as its users do; the ceiling encodes rows as our writer does",
       severity: "error",
-      from: { path: "^(examples|bench)/" },
+      from: { path: "^(examples|bench)/", pathNot: "^bench/engine/ceiling\\.ts$" },
       to: { path: `${src}/` },
     },
     {

@@ -1,10 +1,7 @@
 import { runSql, type TestDatabase } from "../../tools/servers/postgres-databases.ts";
 import type { Bench, Candidate } from "./bench.ts";
-import { comparedLevel } from "./plan.ts";
+import { comparedLevel, historyMeasure } from "./plan.ts";
 import { timePart } from "./timed-part.ts";
-
-/** The measure of sagas per second with so many finished sagas in the tables. */
-export const historyMeasure = (sagas: number): string => `sagas_per_s_after_${sagas}`;
 
 /**
  * The same work on tables that hold a long history, interleaved with empty ones. Each history has a database of

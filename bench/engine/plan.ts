@@ -33,6 +33,12 @@ export const ceilingBatches: readonly number[] = [1, 10, 100, 1000];
 /** The recovery measure: how many sagas, and how long their second step takes. */
 export const recovery = { sagas: 500, chargeMs: 2000 };
 
+/** How long ours leaves a silent worker its sagas, in the recovery measure. */
+export const leaseMs = 5000;
+
+/** The name of the measure with so many finished sagas in the tables. */
+export const historyMeasure = (sagas: number): string => `sagas_per_s_after_${sagas}`;
+
 /** Everything, with history: for `results.md`. */
 export const fullPlan: Plan = {
   name: "full",

@@ -1,10 +1,6 @@
-import { historyMeasure } from "./history.ts";
-import { recovery } from "./plan.ts";
+import { historyMeasure, leaseMs, recovery } from "./plan.ts";
 import type { Row } from "./samples.ts";
 import { readable } from "./samples.ts";
-
-/** How long ours leaves a silent worker its sagas, in the recovery measure. */
-export const leaseMs = 5000;
 
 /** A figure that we hold ourselves to. */
 export interface Ratio {

@@ -1,12 +1,8 @@
 import pg from "pg";
-import { action, compensate } from "../../packages/sagaz/src/core/definition/decorators.ts";
-import { fail } from "../../packages/sagaz/src/core/decide/outcome.ts";
-import { Saga } from "../../packages/sagaz/src/runtime/saga.ts";
-import { SagaOrchestrator } from "../../packages/sagaz/src/runtime/orchestrator.ts";
-import type { StepContext, UndoContext } from "../../packages/sagaz/src/core/definition/context.ts";
-import { PostgreSQLStorage } from "../../packages/sagaz/src/storage/postgres/index.ts";
+import { action, compensate, fail, Saga, SagaOrchestrator, type StepContext, type UndoContext } from "sagaz";
+import { PostgreSQLStorage } from "sagaz/postgres";
 import { drive } from "./load.ts";
-import { leaseMs } from "./ratios.ts";
+import { leaseMs } from "./plan.ts";
 import { copyTheOnlySaga } from "./sagaz-history.ts";
 import type { Ending, Order, Session, SessionOptions, System } from "./system.ts";
 import { charge, NoCarrier, refund, release, reserve, ship, type Payment, type Reservation } from "./work.ts";

@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from "node:net";
-import { findFreePort } from "../../packages/sagaz/src/storage/embedded/free-port.ts";
+import { findFreePort } from "../../tools/servers/free-port.ts";
 
 /** A way to a PostgreSQL on which queries are counted as they pass. */
 export interface CountedWay {

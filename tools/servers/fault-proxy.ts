@@ -1,5 +1,5 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { findFreePort } from "../../packages/sagaz/src/storage/embedded/free-port.ts";
+import { findFreePort } from "./free-port.ts";
 import { FaultyLink, type Direction, type LinkFaults } from "./faulty-link.ts";
 
 export type { Direction } from "./faulty-link.ts";

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { findFreePort } from "../../packages/sagaz/src/storage/embedded/free-port.ts";
+import { findFreePort } from "./free-port.ts";
 import { runSql } from "./postgres-databases.ts";
 import { makeScratchFolder, removeScratchFolder } from "./scratch-folder.ts";
 import { startServerProcess, type ServerProcess } from "./server-process.ts";

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { findFreePort } from "../../packages/sagaz/src/storage/embedded/free-port.ts";
+import { findFreePort } from "./free-port.ts";
 import { prepareServerPrograms } from "../../packages/sagaz/src/storage/embedded/server-programs.ts";
 import { findInstalledPostgres } from "./postgres-binaries.ts";
 import {

@@ -1,6 +1,6 @@
 import type { ParkReason } from "../core/saga/events.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
-import type { StoredEvent } from "./storage.ts";
+import type { StoredEvent } from "./event-row.ts";
 
 /** Reads for users: never used by a decision of the engine. */
 export interface QueryStore {

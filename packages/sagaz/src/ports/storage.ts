@@ -1,8 +1,10 @@
 import type { SqlRunner } from "../core/definition/context.ts";
 import type { ParkReason } from "../core/saga/events.ts";
+import type { EventRow, StoredEvent } from "./event-row.ts";
 import type { QueryStore, SagaRow } from "./queries.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
 
+export type { EventRow, StoredEvent } from "./event-row.ts";
 export type { QueryStore, SagaCount, SagaFilter, SagaPage, SagaRow } from "./queries.ts";
 
 /**
@@ -104,14 +106,6 @@ export interface AppendEntry {
   readonly mails: readonly NewMail[];
   /** Mail that these events answer; it is deleted with them. */
   readonly readMails: readonly string[];
-}
-
-/** One event as stored. */
-export interface EventRow {
-  readonly type: string;
-  readonly step: string | null;
-  /** JSON text. */
-  readonly data: string;
 }
 
 /** A new saga. One that nobody owns shows `pending`, waiting for `start`. */
@@ -246,12 +240,6 @@ export interface ClaimedSaga {
   /** Mail sent to it so far; what is unread is fetched as usual. */
   readonly mailSeq: number;
   readonly journal: readonly StoredEvent[];
-}
-
-/** One event as read back. */
-export interface StoredEvent extends EventRow {
-  readonly seq: number;
-  readonly at: number;
 }
 
 /** Requests from other processes and other sagas to a saga's owner. */
