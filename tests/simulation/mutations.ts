@@ -121,8 +121,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "late effects are not heard",
     file: "core/decide/settle.ts",
-    text: "if (!effect || isSettledFor(view, key)) return [];",
-    replacement: "if (effect || isSettledFor(view, key)) return [];",
+    text: 'return [{ type: "late_effect", step: key, data: effect }];',
+    replacement: "return [];",
   },
   {
     name: "adoption forgets that attempts were in flight",

@@ -13,6 +13,8 @@ export interface Manner {
   readonly undoFailsForGood: boolean;
   /** Answers something that no journal can keep. */
   readonly answersNonsense: boolean;
+  /** How often calling it kills the process that calls. */
+  readonly kills: number;
 }
 
 /** One thing that was done in the world under an action's key. */

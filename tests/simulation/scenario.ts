@@ -25,13 +25,19 @@ const sagasMax = 4;
 export async function runSeed(seed: number): Promise<Outcome> {
   const chance = new SeededChance(seed);
   const participants = new Participants(chance.fork());
-  const { definitions } = drawRepertoire(chance.fork(), participants);
+  const { definitions, manners } = drawRepertoire(chance.fork(), participants);
   const heardBy = new Map<string, Set<SimulatedProcess>>();
   const simulation: Simulation = new Simulation({
     seed,
     definitions,
+    patchy: chance.happens(0.15),
     watch: (process) => ({
-      begins: (call) => call.kind === "do" && participants.sent(call.ctx.idempotencyKey),
+      begins: ({ kind, ctx, definition, step }) => {
+        if (kind !== "do") return;
+        participants.sent(ctx.idempotencyKey);
+        const kills = manners.get(`${definition.name}/${step.name}`)?.kills ?? 0;
+        if (kills > 0 && chance.happens(kills)) simulation.crash(process);
+      },
       arrives: (call) => {
         if (call.kind === "do") participants.arrived(call.ctx.idempotencyKey);
         if (call.kind === "undo") judgeOrder(call, toWorld());
@@ -71,6 +77,7 @@ async function live(
     if (chance.happens(asksOften)) operator.disturb();
   });
   clients.endTransactions();
+  if (chance.happens(0.04)) await simulation.desert(330_000);
   await simulation.rest();
   for (let round = chance.below(4); round > 0; round--) {
     operator.tidyUp();

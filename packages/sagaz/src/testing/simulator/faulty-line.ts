@@ -34,7 +34,9 @@ type Call<Answer> = () => Promise<Answer>;
 interface Fate {
   readonly sendMs: number;
   readonly answerMs: number;
-  readonly end: "answered" | "refused" | "lost";
+  readonly end: "answered" | "refused" | "lost" | "straggling";
+  /** How much later a straggler is carried out. */
+  readonly straggleMs: number;
 }
 
 /**
@@ -134,7 +136,7 @@ export class FaultyLine {
       return recovered.length > 0 ? recovered : call();
     };
     const lost = (claimed: readonly ClaimedSaga[]) => void this.#doubtful.push(...claimed);
-    return this.#through(recovering, { what, writes: true, lost });
+    return this.#through(recovering, { what, writes: true, lost, neverStraggles: true });
   }
 
   async #ifOwned(saga: ClaimedSaga, epoch: number): Promise<ClaimedSaga | undefined> {
@@ -148,11 +150,11 @@ export class FaultyLine {
 
   #through<Answer>(
     call: Call<Answer>,
-    line: { what: string; writes: boolean; lost?: (answer: Answer) => void },
+    line: { what: string; writes: boolean; lost?: (answer: Answer) => void; neverStraggles?: boolean },
   ): Promise<Answer> {
     const { what, writes } = line;
     const { receiver, clock } = this.#parts;
-    const fate = this.#drawFate();
+    const fate = this.#drawFate(writes && !line.neverStraggles);
     return new Promise<Answer>((resolve, reject) => {
       const unavailable = () => {
         this.#note("unavailable", what);
@@ -166,6 +168,12 @@ export class FaultyLine {
       const arrive = () => {
         if (receiver.isDead && this.#parts.chance.happens(0.5)) return;
         if (fate.end === "refused" || this.#parts.isDown()) return unavailable();
+        if (fate.end === "straggling") {
+          this.#parts.history.saw("stragglers");
+          lost();
+          clock.setTimer(fate.straggleMs, () => void call().catch(() => {}));
+          return;
+        }
         const answer = call();
         answer.catch(() => {}); // heard below, once its time has come
         const back = () =>
@@ -181,13 +189,16 @@ export class FaultyLine {
     });
   }
 
-  #drawFate(): Fate {
+  #drawFate(mayStraggle: boolean): Fate {
     const { chance, faults } = this.#parts;
-    const { refuseWrite, loseAnswer, slowStorage, slowMs } = faults();
+    const { refuseWrite, loseAnswer, straggle, slowStorage, slowMs } = faults();
+    const straggleMs = 1 + chance.below(slowMs);
     const slow = () => (chance.happens(slowStorage) ? 1 + chance.below(slowMs) : 0);
     const [sendMs, answerMs] = [slow(), slow()];
-    if (chance.happens(refuseWrite)) return { sendMs, answerMs, end: "refused" };
-    return { sendMs, answerMs, end: chance.happens(loseAnswer) ? "lost" : "answered" };
+    const way = { sendMs, answerMs, straggleMs };
+    if (chance.happens(refuseWrite)) return { ...way, end: "refused" };
+    if (mayStraggle && chance.happens(straggle)) return { ...way, end: "straggling" };
+    return { ...way, end: chance.happens(loseAnswer) ? "lost" : "answered" };
   }
 
   #note(sight: "unavailable" | "lost acks", what: string): void {

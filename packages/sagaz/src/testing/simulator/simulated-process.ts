@@ -34,6 +34,8 @@ export class SimulatedProcess implements Receiver {
   readonly name: string;
   readonly clock: ProcessClock;
   readonly orchestrator: SagaOrchestrator;
+  /** The definitions that it can run. */
+  readonly held: readonly SagaDefinition[];
   /** The lease that it registered last. */
   epoch = 0;
   readonly #history: History;
@@ -43,6 +45,7 @@ export class SimulatedProcess implements Receiver {
   constructor(parts: ProcessParts) {
     const { name, history, chance } = parts;
     this.name = name;
+    this.held = parts.definitions;
     this.#history = history;
     this.clock = new ProcessClock(parts.clock, parts.punctual ? {} : drawSkew(parts));
     const calls = { ...parts, chance: chance.fork(), receiver: this, watcher: parts.watch(this) };

@@ -17,6 +17,8 @@ import { short, WatchedStorage } from "./watched-storage.ts";
 export interface SimulationOptions {
   readonly seed: number;
   readonly definitions: readonly SagaDefinition[];
+  /** Processes hold some of the definitions only, as during a deploy. */
+  readonly patchy?: boolean;
   /** Watches the calls of steps, beside the laws of the engine. */
   readonly watch?: (process: SimulatedProcess) => CallWatcher;
 }
@@ -67,11 +69,11 @@ export class Simulation {
   }
 
   /** Brings one more process up. */
-  addProcess(): SimulatedProcess {
+  addProcess(definitions = this.#drawDefinitions()): SimulatedProcess {
     const process = new SimulatedProcess({
       name: `process ${this.#processes.length + 1}`,
       storage: this.storage.storage,
-      definitions: this.#options.definitions,
+      definitions,
       clock: this.clock,
       chance: this.chance.fork(),
       history: this.history,
@@ -84,6 +86,11 @@ export class Simulation {
     this.#processes.push(process);
     process.start();
     return process;
+  }
+
+  #drawDefinitions(): readonly SagaDefinition[] {
+    const { definitions, patchy } = this.#options;
+    return patchy ? definitions.filter(() => this.chance.happens(0.6)) : definitions;
   }
 
   #watcher(process: SimulatedProcess): CallWatcher {
@@ -156,6 +163,13 @@ export class Simulation {
     process.crash();
   }
 
+  /** All processes die, and for a while only others are there that cannot run everything. */
+  async desert(forMs: number): Promise<void> {
+    for (const process of this.processes) this.crash(process);
+    this.addProcess([]);
+    await this.clock.advance(forMs);
+  }
+
   /** The process stands still for a while, perhaps for longer than its lease. */
   halt(process: SimulatedProcess): void {
     if (process.isHalted) return process.goOn();
@@ -206,7 +220,8 @@ export class Simulation {
       if (this.clock.monotonic() >= until)
         return this.history.breach("a simulation comes to rest", this.storage.unrest());
       // One that could not start before the faults ended, gives up only now.
-      if (this.processes.length === 0) this.addProcess();
+      if (!this.processes.some(({ held }) => held === this.#options.definitions))
+        this.addProcess(this.#options.definitions);
       const events = this.history.lines.length;
       await this.clock.advance(restStepMs);
       const isQuiet =

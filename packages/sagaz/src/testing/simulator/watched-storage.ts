@@ -183,7 +183,8 @@ export class WatchedStorage {
     const released = row?.release ? ` released, wakes ${row.release.wakeAt ?? "never"}` : "";
     this.#history.note(`worker ${epoch} writes ${short(sagaId)}: ${types.join(" ")}${released}`);
     this.#history.saw("events", events.length);
-    for (const { type, step } of events) {
+    for (const { type, step, data } of events) {
+      if (type === "saga_parked") this.#notePark(data);
       if (step === null) continue;
       if (type === "step_done") this.#done.add(`${sagaId}/${step}`);
       if (type === "step_skipped") this.#skipped.add(`${sagaId}/${step}`);
@@ -192,6 +193,13 @@ export class WatchedStorage {
     }
     for (const spawn of spawns) this.#noteSpawn(spawn.sagaId, spawn.started.data);
     this.#mails.push(...mails);
+  }
+
+  #notePark(data: string): void {
+    const { reason } = JSON.parse(data) as { reason: string };
+    this.#history.note(`parked: ${reason}`);
+    if (reason === "crash_loop") this.#history.saw("crash loops");
+    if (reason === "definition_missing") this.#history.saw("missing definitions");
   }
 
   #noteSpawn(sagaId: string, data: string): void {
