@@ -326,5 +326,5 @@ function toSentence(code: SagaErrorCode, details: ErrorDetails): string {
 
 function toText(detail: unknown): string {
   if (detail === undefined || detail === null) return "";
-  return typeof detail === "object" ? JSON.stringify(detail) : String(detail);
+  return typeof detail === "string" ? detail : (JSON.stringify(detail) ?? typeof detail);
 }

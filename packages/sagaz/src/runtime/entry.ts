@@ -199,7 +199,7 @@ function toNewParents(
 }
 
 /** What a child tells its parent at its end. */
-export function childEnded(state: SagaState, definition: SagaDefinition, detail?: string): SagaRequest {
+function childEnded(state: SagaState, definition: SagaDefinition, detail?: string): SagaRequest {
   const output = definition.output ? state.output : outputOf(state);
   const text = detail ?? toErrorLine(state);
   return {

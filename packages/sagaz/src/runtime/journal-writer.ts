@@ -5,8 +5,8 @@ import type { Log } from "../ports/log.ts";
 import { judge } from "./doubt.ts";
 
 /** Entries of one batch, and roughly the bytes of their payloads. */
-export const BATCH_ENTRIES_MAX = 1_000;
-export const BATCH_BYTES_MAX = 4_194_304;
+const BATCH_ENTRIES_MAX = 1_000;
+const BATCH_BYTES_MAX = 4_194_304;
 /** Writes under way at a time: while the database works on one, the process handles the answer to the other. */
 const WRITES_AT_ONCE = 2;
 /** Entries that may wait; starts beyond that are refused with `SAGAZ_TOO_BUSY`. */

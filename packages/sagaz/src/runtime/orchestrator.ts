@@ -1,6 +1,5 @@
 import { definitionOf } from "../core/definition/definition-of.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
-import type { SagaDefinition } from "../core/definition/definition.ts";
 import { SagaError } from "../core/errors.ts";
 import type { Chance } from "../ports/chance.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -64,7 +63,7 @@ export class SagaOrchestrator implements AsyncDisposable {
   constructor(options: OrchestratorOptions) {
     checkOptions(options);
     const { storage, clock = systemClock, chance = systemChance, log = consoleLog } = options;
-    const registry = new Registry(options.sagas.map((saga) => definitionOf(saga) as SagaDefinition));
+    const registry = new Registry(options.sagas.map((saga) => definitionOf(saga)));
     const payloadBytesMax = options.payloadBytesMax ?? PAYLOAD_BYTES_MAX;
     const { workerName, leaseMs, sagasInFlightMax, stopMs } = { ...DEFAULT_OPTIONS, ...options };
     this.#storage = storage;

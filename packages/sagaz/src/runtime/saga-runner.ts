@@ -28,7 +28,7 @@ import type { MailState, RunnerHost } from "./runner-host.ts";
 import { runInTransaction } from "./transactional-step.ts";
 
 /** A saga with nothing to do stays in memory for this long, since the next signal or child may be near. */
-export const LINGER_MS = 1_000;
+const LINGER_MS = 1_000;
 
 /**
  * One saga in its owner's memory. Turns what happens (an attempt ended, mail came, time passed) into events, has them

@@ -103,7 +103,7 @@ export class Starts {
   #definition(saga: Sagaish | string): SagaDefinition {
     const { registry } = this.#parts;
     if (typeof saga === "string") return registry.get(saga);
-    const definition = definitionOf(saga) as SagaDefinition;
+    const definition = definitionOf(saga);
     const held = registry.find(definition.name, definition.version);
     // The one that was handed over runs it here: an instance of a class brings what its constructor was given.
     if (held?.graphHash === definition.graphHash) return definition;

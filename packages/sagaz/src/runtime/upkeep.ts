@@ -5,7 +5,7 @@ import { CLAIM_MAX } from "./intake.ts";
 import type { Timers } from "./timers.ts";
 
 /** A definition that no live worker holds for this long parks its sagas. */
-export const DEFINITION_MISSING_MS = 300_000;
+const DEFINITION_MISSING_MS = 300_000;
 /** Partitions are made ahead, and old mail is cleared, once in this time. */
 const MAINTAIN_EVERY_MS = 3_600_000;
 

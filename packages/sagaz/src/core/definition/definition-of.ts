@@ -27,7 +27,7 @@ export function definitionOf<Input, Output>(value: Sagaish<Input, Output>): Saga
  *
  * @throws SagaError with the code of the first rule that is broken.
  */
-export function definitionOfClass<Input, Output>(
+function definitionOfClass<Input, Output>(
   sagaClass: SagaClass<Input, Output>,
 ): SagaDefinition<Input, Output> {
   let definition = ofClasses.get(sagaClass);

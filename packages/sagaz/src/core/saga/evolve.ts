@@ -20,7 +20,7 @@ export function fold(sagaId: string, journal: Iterable<JournalEntry>): SagaState
 }
 
 /** The state after the first event, `saga_started`. */
-export function begin(sagaId: string, entry: JournalEntry): SagaState {
+function begin(sagaId: string, entry: JournalEntry): SagaState {
   if (entry.type !== "saga_started" || entry.seq !== 1) {
     throw stuck(
       sagaId,

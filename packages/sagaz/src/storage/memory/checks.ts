@@ -37,7 +37,7 @@ export function checkMail(mail: NewMail): void {
 }
 
 /** Refuses texts with a NUL in them. */
-export function checkTexts(...texts: readonly (string | null)[]): void {
+function checkTexts(...texts: readonly (string | null)[]): void {
   if (texts.some((text) => text?.includes("\0"))) throw refused("a text holds a NUL character");
 }
 

@@ -36,7 +36,7 @@ export function newId(t: StorageUnderTest): string {
 }
 
 /** A name that no other call has returned. */
-export function newName(prefix: string): string {
+function newName(prefix: string): string {
   return `${prefix}-${++made}`;
 }
 
