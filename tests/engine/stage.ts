@@ -45,6 +45,13 @@ class PatientClock extends FakeClock {
 /** The process in which the code at hand runs: what a dead one still calls must not be heard. */
 const inside = new AsyncLocalStorage<Process>();
 
+/** The process in which the calling step runs. */
+export function thisProcess(): Process {
+  const process = inside.getStore();
+  if (!process) throw new Error("only a step runs in a process of the stage");
+  return process;
+}
+
 type State = "alive" | "dead" | "frozen" | "cut";
 
 /** One process: its orchestrator, its own clock and its own line to the storage. */

@@ -61,8 +61,9 @@ async function rowsOf(stage: Stage): Promise<SagaRow[]> {
 }
 
 /** What a journal alone can tell of a row. */
-function told({ owner: _o, wakeAt: _w, adoptions: _a, updatedAt: _u, waitingFor, ...row }: SagaRow) {
-  return { ...row, waitingFor: row.status === "running" && !row.paused ? null : waitingFor };
+function told(row: SagaRow): SagaRow {
+  const waitingFor = row.status === "running" && !row.paused ? null : row.waitingFor;
+  return { ...row, waitingFor, owner: null, wakeAt: null, adoptions: 0, updatedAt: 0 };
 }
 
 test("rows that were lost come back as they were, and what is unfinished goes on", async () => {
@@ -99,7 +100,7 @@ test("rows that are there keep their owner and their wake-up, and say what they 
   await rebuildProjections(stage.storage);
   await rebuildProjections(stage.storage);
   const after = await rowsOf(stage);
-  const withoutTime = ({ updatedAt: _, ...row }: SagaRow) => row;
+  const withoutTime = (row: SagaRow) => ({ ...row, updatedAt: 0 });
   expect(after.map(withoutTime)).toEqual(before.map(withoutTime));
 });
 

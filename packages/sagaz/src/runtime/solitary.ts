@@ -8,6 +8,8 @@ const LOOK_MS = 20;
 export interface SolitaryParts {
   readonly runners: ReadonlyMap<string, SagaRunner>;
   readonly timers: Timers;
+  /** Resolves when all that this process has to write is on record. */
+  readonly written: () => Promise<void>;
   /** May runners go on? */
   readonly mayRun: () => boolean;
   /** The saga is acquitted or gone: the worker works as usual again. */
@@ -35,11 +37,14 @@ export class Solitary {
     return this.#runner !== undefined && this.#runner !== runner;
   }
 
-  /** Lets everything else come to rest, then this one run. */
+  /**
+   * Lets everything else come to rest, then this one run. What was claimed together with it and given back has to be on
+   * record as given back before: else it would be blamed for the next death too.
+   */
   begin(runner: SagaRunner): void {
     this.#runner = runner;
     for (const other of this.#parts.runners.values()) other.drain();
-    this.#whenOthersRest(runner);
+    this.#parts.timers.later(LOOK_MS, () => this.#whenOthersRest(runner));
   }
 
   /** A runner left memory. */
@@ -54,6 +59,11 @@ export class Solitary {
       this.#parts.timers.later(LOOK_MS, () => this.#whenOthersRest(runner));
       return;
     }
+    void this.#parts.written().then(() => this.#letGo(runner));
+  }
+
+  #letGo(runner: SagaRunner): void {
+    if (this.#runner !== runner) return;
     const recorded = runner.live.ackedSeq;
     if (this.#parts.mayRun()) runner.undrain();
     this.#watch(runner, recorded);

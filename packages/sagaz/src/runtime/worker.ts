@@ -110,6 +110,7 @@ export class Worker implements RunnerHost {
     this.#solitary = new Solitary({
       runners: this.#runners,
       timers: this.#timers,
+      written: async () => this.#writer?.drained(),
       mayRun: () => this.isRunning && !this.#lease.isSuspended,
       onOver: () => this.#intake.look(),
     });
