@@ -29,7 +29,7 @@ export interface SagaHandle<Output = unknown> {
   /** False when an idempotency key found a saga that was there already. */
   readonly isNew: boolean;
   /** Waits for the end, in whatever process that comes. */
-  result(options?: WaitOptions): Promise<SagaResult<Output>>;
+  readonly result: (options?: WaitOptions) => Promise<SagaResult<Output>>;
 }
 
 /** What {@link Sagas} is made of. */
