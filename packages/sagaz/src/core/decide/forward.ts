@@ -121,6 +121,7 @@ export function isDelayed(view: View, move: Draft, key: string): boolean {
 function startMap(view: View, move: Draft, step: MapStep): void {
   const state = view.state.steps.get(step.name);
   if (!state?.items) return prepare(view, move, step);
+  if (state.itemsSeq > view.live.ackedSeq) return;
   let free = step.concurrency;
   for (let index = 0; index < state.items.length && free > 0; index++) {
     const status = state.itemStates[index]?.status ?? "pending";

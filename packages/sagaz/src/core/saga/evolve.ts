@@ -228,7 +228,7 @@ const HANDLERS: { [Type in JournalEntry["type"]]: (state: SagaState, entry: Entr
     stepAt(state, key).timerUntil = data.until;
   },
   map_listed: (state, { step: key, data }) => {
-    stepAt(state, key).items = data.items;
+    Object.assign(stepAt(state, key), { items: data.items, itemsSeq: state.seq });
   },
   child_started: (state, { step: key, data }) => {
     stepAt(state, key).childId = data.childId;

@@ -84,6 +84,8 @@ export interface StepState {
   onExhausted: "park" | "continue" | undefined;
   /** Map steps: the list, and what is known of its items. */
   items: readonly unknown[] | undefined;
+  /** Seq of the event that listed them; no item may begin before that is recorded. */
+  itemsSeq: number;
   readonly itemStates: (StepState | undefined)[];
   itemsDone: number;
 }
@@ -110,6 +112,7 @@ export function newStepState(key: string): StepState {
     childUndoRequested: false,
     onExhausted: undefined,
     items: undefined,
+    itemsSeq: 0,
     itemStates: [],
     itemsDone: 0,
   };
