@@ -148,8 +148,9 @@ export class JournalWriter {
   }
 
   /** Writes a batch, whatever it takes; afterwards each of its entries has heard how it ended. */
-  async #write(batch: readonly Waiting[]): Promise<void> {
+  async #write(batch: readonly Waiting[], wasInDoubt = false): Promise<void> {
     let open = batch;
+    let isInDoubt = wasInDoubt;
     for (
       let delayMs = OUTAGE_DELAY_MS.first;
       !this.#closed;
@@ -157,7 +158,15 @@ export class JournalWriter {
     ) {
       if (open.length === 0) return;
       const error = await this.#try(open);
-      if (!error?.retryable || error.code === "SAGAZ_FENCED") return this.#ended(open, error);
+      if (isInDoubt && error?.code === "SAGAZ_CONFLICT") {
+        // A write of ours that was thought lost may have come through after all: then this is its number.
+        const left = await this.#reconcile(open, delayMs);
+        if (left.length === open.length) return this.#refused(open, { error, isInDoubt: false });
+        open = left;
+        continue;
+      }
+      if (!error?.retryable || error.code === "SAGAZ_FENCED") return this.#ended(open, { error, isInDoubt });
+      isInDoubt ||= error.code === "SAGAZ_COMMIT_IN_DOUBT";
       this.#log.warn("sagaz: a write waits for the storage", { code: error.code, message: error.message });
       await this.#pause(delayMs);
       open = await this.#reconcile(open, delayMs);
@@ -165,10 +174,13 @@ export class JournalWriter {
     settle(open, this.#closed);
   }
 
-  async #ended(batch: readonly Waiting[], error: SagaError | undefined): Promise<void> {
+  async #ended(
+    batch: readonly Waiting[],
+    { error, isInDoubt }: { error: SagaError | undefined; isInDoubt: boolean },
+  ): Promise<void> {
     if (!error) settle(batch, undefined);
     else if (error.code === "SAGAZ_FENCED") this.#fenced(batch, error);
-    else await this.#refused(batch, error);
+    else await this.#refused(batch, { error, isInDoubt });
   }
 
   async #try(batch: readonly Waiting[]): Promise<SagaError | undefined> {
@@ -189,11 +201,14 @@ export class JournalWriter {
   }
 
   /** One poisoned entry must not sink its neighbours: a definite refusal is narrowed down by halves. */
-  async #refused(batch: readonly Waiting[], error: SagaError): Promise<void> {
+  async #refused(
+    batch: readonly Waiting[],
+    { error, isInDoubt }: { error: SagaError; isInDoubt: boolean },
+  ): Promise<void> {
     if (batch.length === 1) return settle(batch, error);
     const middle = batch.length >> 1;
-    await this.#write(batch.slice(0, middle));
-    await this.#write(batch.slice(middle));
+    await this.#write(batch.slice(0, middle), isInDoubt);
+    await this.#write(batch.slice(middle), isInDoubt);
   }
 
   /**
