@@ -16,6 +16,8 @@ import type { Solitary } from "./solitary.ts";
 /** A saga whose workers keep dying is looked at again after this long when another such saga is being tried. */
 const ALONE_RETRY_MS = 2_000;
 
+/** An ended saga with mail, whose definition nobody holds, is looked at again after this long. */
+const MISSING_RETRY_MS = 30_000;
 const NOBODY_HOLDS_IT = "no live worker holds its definition";
 
 /** A saga as it comes into memory. */
@@ -59,7 +61,7 @@ export class Arrivals {
   }
 
   #resume(saga: ClaimedSaga, { alone }: { readonly alone: boolean }): SagaRunner | undefined {
-    const { registry, run } = this.#parts;
+    const { registry, run, submit, now } = this.#parts;
     const { sagaId, journal, mailSeq, adoptions } = saga;
     let state: SagaState;
     try {
@@ -70,7 +72,9 @@ export class Arrivals {
     }
     const definition = registry.find(state.started.name, state.started.version);
     if (!definition) {
-      this.park(saga, { reason: "definition_missing", detail: NOBODY_HOLDS_IT });
+      // One that has ended has mail that nobody can answer just now; it cannot be parked.
+      if (isEnded(state.status)) submit(toGiveBackEntry(saga, now() + MISSING_RETRY_MS));
+      else this.park(saga, { reason: "definition_missing", detail: NOBODY_HOLDS_IT });
       return undefined;
     }
     const runner = run(definition, {

@@ -17,9 +17,17 @@ export function toParkingEntry(
   const row: RowChange = {
     ...rowAfter(saga, entry),
     waitingFor: "operator",
-    release: { wakeAt: null, mailSeq: saga.mailSeq },
+    release: { wakeAt: null, mailSeq: readsMailNow(reason) ? 0 : saga.mailSeq },
   };
   return { ...emptyEntry(saga.sagaId, seq), events: [toEventRow(entry)], row };
+}
+
+/**
+ * Whoever parks a saga without running it has not looked at its mail. A worker can do that for one in a crash loop, and
+ * is to claim it for that; the others wait until somebody can.
+ */
+function readsMailNow(reason: ParkReason): boolean {
+  return reason === "crash_loop";
 }
 
 /** A journal that does not fold is what some sagas are parked for; their row says so all the same. */
