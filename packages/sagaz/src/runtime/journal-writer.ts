@@ -158,18 +158,13 @@ export class JournalWriter {
     ) {
       if (open.length === 0) return;
       const error = await this.#try(open);
-      if (isInDoubt && error?.code === "SAGAZ_CONFLICT") {
-        // A write of ours that was thought lost may have come through after all: then this is its number.
-        const left = await this.#reconcile(open, delayMs);
-        if (left.length === open.length) return this.#refused(open, { error, isInDoubt: false });
-        open = left;
-        continue;
-      }
-      if (!error?.retryable || error.code === "SAGAZ_FENCED") return this.#ended(open, { error, isInDoubt });
-      isInDoubt ||= error.code === "SAGAZ_COMMIT_IN_DOUBT";
+      if (!mayRepeat(error, isInDoubt)) return this.#ended(open, { error, isInDoubt });
       this.#log.warn("sagaz: a write waits for the storage", { code: error.code, message: error.message });
       await this.#pause(delayMs);
-      open = await this.#reconcile(open, delayMs);
+      const left = await this.#reconcile(open, delayMs);
+      const isAnothers = error.code === "SAGAZ_CONFLICT" && left.length === open.length;
+      isInDoubt = !isAnothers && (isInDoubt || error.code === "SAGAZ_COMMIT_IN_DOUBT");
+      open = left;
     }
     settle(open, this.#closed);
   }
@@ -267,6 +262,15 @@ export class JournalWriter {
 
 function settle(batch: readonly Waiting[], error: SagaError | undefined): void {
   for (const { written } of batch) written(error);
+}
+
+/**
+ * True when the same write may succeed, or turn out to have succeeded: an outage passes, and after a doubt a conflict
+ * may be with a write of our own that was thought lost and came through after all.
+ */
+function mayRepeat(error: SagaError | undefined, isInDoubt: boolean): error is SagaError {
+  if (!error || error.code === "SAGAZ_FENCED") return false;
+  return error.retryable || (isInDoubt && error.code === "SAGAZ_CONFLICT");
 }
 
 function sizeOf(entry: AppendEntry): number {
