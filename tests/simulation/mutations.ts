@@ -179,6 +179,42 @@ export const mutations: readonly Mutation[] = [
     replacement: "",
   },
   {
+    name: "the items of a map begin before its list is on record",
+    file: "core/decide/forward.ts",
+    text: "if (state.itemsSeq > view.live.ackedSeq) return;",
+    replacement: "",
+  },
+  {
+    name: "a straggling write of our own is taken for another's",
+    file: "runtime/journal-writer.ts",
+    text: 'return error.retryable || (isInDoubt && error.code === "SAGAZ_CONFLICT");',
+    replacement: "return error.retryable;",
+  },
+  {
+    name: "a fork names itself in the key of what its source did",
+    file: "core/decide/task.ts",
+    text: "state.started.reused?.[key]?.actionKey ??",
+    replacement: "",
+  },
+  {
+    name: "a saga in a crash loop sleeps beside its mail",
+    file: "runtime/parking.ts",
+    text: "readsMailNow(reason) ? 0 : saga.mailSeq",
+    replacement: "saga.mailSeq",
+  },
+  {
+    name: "what a crash left in doubt is forgotten by parking",
+    file: "core/decide/adopt.ts",
+    text: "crashed || view.state.parked?.crashed",
+    replacement: "crashed",
+  },
+  {
+    name: "a child that was closed by force is waited for",
+    file: "core/decide/backward.ts",
+    text: 'if (state?.childParked === "forced_closed") return failUndo(view, move, step);',
+    replacement: "",
+  },
+  {
     name: "mail whose refusal was lost counts as answered",
     file: "runtime/taken-mail.ts",
     text: "return this.#isFetched && this.#refusing === 0 ? this.#seq : -1;",

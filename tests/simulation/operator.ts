@@ -88,7 +88,8 @@ export class Operator {
     const pick = this.#chance.next();
     if (pick < 0.4 || step === undefined)
       return this.#send(sagaId, "retry", (sagas, reason) => sagas.retry(sagaId, reason));
-    if (pick < 0.5) return this.#send(sagaId, "force_close", (sagas, reason) => sagas.forceClose(sagaId, reason));
+    if (pick < 0.5)
+      return this.#send(sagaId, "force_close", (sagas, reason) => sagas.forceClose(sagaId, reason));
     if (pick < 0.65) return this.#send(sagaId, "skip", (sagas, reason) => sagas.skip(sagaId, step, reason));
     if (pick < 0.7) return this.#send(sagaId, "cancel", (sagas, reason) => sagas.cancel(sagaId, reason));
     this.#resolve(sagaId, { state, step });
@@ -103,17 +104,10 @@ export class Operator {
     this.#send(sagaId, "resolve", ask);
   }
 
-  #settle({
-    sagaId,
-    step,
-    key,
-    state,
-  }: {
-    sagaId: string;
-    step: string;
-    key: string;
-    state: SagaState;
-  }): { outcome: "done" | "not_done"; result?: unknown } {
+  #settle({ sagaId, step, key, state }: { sagaId: string; step: string; key: string; state: SagaState }): {
+    outcome: "done" | "not_done";
+    result?: unknown;
+  } {
     if (state.direction === "backward") {
       this.#participants.undoByHand(key);
       return { outcome: "done" };

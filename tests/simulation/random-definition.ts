@@ -1,6 +1,10 @@
 import { define } from "../../packages/sagaz/src/core/definition/define.ts";
 import type { SagaDefinition } from "../../packages/sagaz/src/core/definition/definition.ts";
-import type { StepContext, UndoContext, VerifyContext } from "../../packages/sagaz/src/core/definition/context.ts";
+import type {
+  StepContext,
+  UndoContext,
+  VerifyContext,
+} from "../../packages/sagaz/src/core/definition/context.ts";
 import type { SagaOptions, StepDraft, StepOptions } from "../../packages/sagaz/src/core/definition/draft.ts";
 import { isCompensatable, isPivot } from "../../packages/sagaz/src/core/definition/draft.ts";
 import type { RetryPolicy } from "../../packages/sagaz/src/core/definition/policies.ts";
@@ -48,7 +52,12 @@ function draw(name: string, { maker, stepsMax }: { maker: Maker; stepsMax: numbe
   const steps: StepDraft[] = [];
   for (let i = 0; i < count; i++) {
     const afterPivot = steps.some(isPivot);
-    steps.push(drawStep({ name: `s${i}`, saga: name }, { maker, steps, afterPivot, pivot: i === pivotAt && !afterPivot }));
+    steps.push(
+      drawStep(
+        { name: `s${i}`, saga: name },
+        { maker, steps, afterPivot, pivot: i === pivotAt && !afterPivot },
+      ),
+    );
   }
   return define({ name, options: drawOptions(chance), steps });
 }
@@ -76,7 +85,8 @@ function drawStep({ name, saga }: { name: string; saga: string }, place: Place):
     steps.filter(() => chance.happens(probability)).map(({ name }) => name);
   let dependsOn = pick(chance.pick([0, 0.3, 1] as const));
   // Everything that can be undone is done before the pivot; what follows it goes only forward.
-  if (pivot) dependsOn = [...new Set([...dependsOn, ...steps.filter(isCompensatable).map(({ name }) => name)])];
+  if (pivot)
+    dependsOn = [...new Set([...dependsOn, ...steps.filter(isCompensatable).map(({ name }) => name)])];
   const manner = drawManner(maker);
   maker.manners.set(`${saga}/${name}`, manner);
   const retriable = afterPivot && reachesPivot(dependsOn, steps);
@@ -87,7 +97,8 @@ function drawStep({ name, saga }: { name: string; saga: string }, place: Place):
   if (childPivot)
     dependsOn = [...new Set([...dependsOn, ...steps.filter(isCompensatable).map(({ name }) => name)])];
   const options = drawStepOptions(chance, { retriable, isAction, undo: undoable && isAction });
-  const undo = undoable && isAction ? { run: undoOf(maker, manner), options: drawUndoOptions(chance) } : undefined;
+  const undo =
+    undoable && isAction ? { run: undoOf(maker, manner), options: drawUndoOptions(chance) } : undefined;
   return { name, dependsOn, pivot: pivot && work.kind === "action", options, work, undo };
 }
 
@@ -155,7 +166,9 @@ function drawStepOptions(
   chance: SeededChance,
   { retriable, isAction, undo }: { retriable: boolean; isAction: boolean; undo: boolean },
 ): StepOptions {
-  const onUnknown = chance.pick(undo ? (["rerun", "undo", "park"] as const) : (["rerun", "rerun", "park"] as const));
+  const onUnknown = chance.pick(
+    undo ? (["rerun", "undo", "park"] as const) : (["rerun", "rerun", "park"] as const),
+  );
   return {
     retry: retriable
       ? { initialMs: 50, maxMs: chance.pick([500, 8_000] as const), forMs: 60_000 }

@@ -61,14 +61,27 @@ export async function runSeed(seed: number): Promise<Outcome> {
     simulation.judge();
     judgeWorld(toWorld());
   } catch (error) {
-    history.breach("the engine throws at nobody", error instanceof Error ? (error.stack ?? "") : String(error));
+    history.breach(
+      "the engine throws at nobody",
+      error instanceof Error ? (error.stack ?? "") : String(error),
+    );
   }
-  return { seed, lines: history.lines, tail: history.tail(), breaches: history.breaches, sights: history.sights };
+  return {
+    seed,
+    lines: history.lines,
+    tail: history.tail(),
+    breaches: history.breaches,
+    sights: history.sights,
+  };
 }
 
 async function live(
   simulation: Simulation,
-  { definitions, operator, chance }: { definitions: readonly SagaDefinition[]; operator: Operator; chance: SeededChance },
+  {
+    definitions,
+    operator,
+    chance,
+  }: { definitions: readonly SagaDefinition[]; operator: Operator; chance: SeededChance },
 ): Promise<void> {
   const clients = new Clients(simulation, { definitions, chance: chance.fork() });
   const asksOften = chance.pick([0, 0.1, 0.5] as const);
@@ -100,7 +113,10 @@ class Clients {
   readonly #chance: SeededChance;
   readonly #open: (() => void)[] = [];
 
-  constructor(simulation: Simulation, { definitions, chance }: { definitions: readonly SagaDefinition[]; chance: SeededChance }) {
+  constructor(
+    simulation: Simulation,
+    { definitions, chance }: { definitions: readonly SagaDefinition[]; chance: SeededChance },
+  ) {
     this.#simulation = simulation;
     this.#definitions = definitions;
     this.#chance = chance;
@@ -116,11 +132,15 @@ class Clients {
     const key = this.#chance.happens(0.4) ? { idempotencyKey: `order-${this.#chance.below(2)}` } : {};
     const startAt = this.#chance.happens(0.1) ? { startAt: new Date(now + this.#chance.below(5_000)) } : {};
     const options = { ...key, ...startAt };
-    if (this.#chance.happens(0.1)) return this.#startInTransaction(process, { name, input: { order: 4711 }, options });
+    if (this.#chance.happens(0.1))
+      return this.#startInTransaction(process, { name, input: { order: 4711 }, options });
     void this.#simulation.start(process, { name, input: { order: 4711 }, options });
   }
 
-  #startInTransaction(process: SimulatedProcess, start: { name: string; input: unknown; options: object }): void {
+  #startInTransaction(
+    process: SimulatedProcess,
+    start: { name: string; input: unknown; options: object },
+  ): void {
     const transaction = this.#simulation.storage.begin();
     const tx: { state: "open" | "committed" | "rolled back" } = { state: "open" };
     const options = { ...start.options, tx: transaction.tx };

@@ -31,7 +31,9 @@ export async function tryMutations(only?: string): Promise<boolean> {
   const work = async () => {
     for (let mutation = waiting.shift(); mutation; mutation = waiting.shift()) {
       const noticed = await tryOne(mutation);
-      console.log(`${noticed === undefined ? "MISSED " : "noticed"}  ${mutation.name}: ${noticed ?? `${seedsMax} seeds saw nothing`}`);
+      console.log(
+        `${noticed === undefined ? "MISSED " : "noticed"}  ${mutation.name}: ${noticed ?? `${seedsMax} seeds saw nothing`}`,
+      );
       if (noticed === undefined) missed.push(mutation.name);
     }
   };

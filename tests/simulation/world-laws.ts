@@ -50,7 +50,12 @@ function judgeEffect(effect: Effect, { world, states }: Case): void {
   const { history } = world.simulation;
   if (!state) return;
   const step = stepOf(world, state, effect.step);
-  if (step?.role === "compensatable" && isUndoneSaga(state) && effect.present && isHeldAgainst(effect, { world, state })) {
+  if (
+    step?.role === "compensatable" &&
+    isUndoneSaga(state) &&
+    effect.present &&
+    isHeldAgainst(effect, { world, state })
+  ) {
     history.breach(
       "no effect stays without its undo",
       `${effect.step} of ${short(state.sagaId)} (${state.status}), ${effect.key}`,

@@ -36,12 +36,21 @@ function judgeAction(call: StepCall, caller: Caller, scene: AttemptScene): void 
   }
   if (step.role === "pivot" && !storage.journal(ctx.sagaId).some(({ type }) => type === "pivot_started"))
     history.breach("the pivot's start is on record before its first attempt", what);
+  if (step.kind === "map" && !isListed(call, storage))
+    history.breach("an attempt starts only on what is on record", `${what} began before its list was`);
   // A worker that does not know yet that it lost the saga is a zombie: its call carries the same key.
   if (!storage.isOwner(caller.epoch, ctx.sagaId)) return;
   judgePause(call, scene);
   if (storage.isDone(ctx.sagaId, ctx.step)) history.breach("no recorded result is recomputed", what);
   if (storage.journal(ctx.sagaId).some(({ type }) => type === "compensation_started"))
     history.breach("nothing is done once compensation has started", what);
+}
+
+function isListed({ ctx, step }: StepCall, storage: WatchedStorage): boolean {
+  const journal = storage.journal(ctx.sagaId);
+  return journal.some((event, i) =>
+    i === 0 ? event.data.includes('"items"') : event.type === "map_listed" && event.step === step.name,
+  );
 }
 
 function judgeUndo(call: StepCall, caller: Caller, scene: AttemptScene): void {

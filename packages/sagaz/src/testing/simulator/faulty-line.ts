@@ -181,7 +181,7 @@ export class FaultyLine {
             ? answer.then((value) => (line.lost?.(value), lost()), lost)
             : answer.then(
                 (value) => receiver.deliver(() => resolve(value)),
-                (error: unknown) => receiver.deliver(() => reject(error as Error)),
+                (error: unknown) => receiver.deliver(() => reject(error)),
               );
         later(clock, fate.answerMs, () => void back());
       };

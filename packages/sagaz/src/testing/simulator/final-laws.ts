@@ -1,9 +1,10 @@
 import { fold } from "../../core/saga/evolve.ts";
 import type { SagaState } from "../../core/saga/state.ts";
 import { isEnded } from "../../core/saga/status.ts";
+import type { SagaStatus } from "../../core/saga/status.ts";
 import type { SagaRow } from "../../ports/storage.ts";
 import { fromStored, toRow } from "../../runtime/entry.ts";
-import type { History } from "./history.ts";
+import type { History, Sight } from "./history.ts";
 import type { WatchedStorage } from "./watched-storage.ts";
 
 /** A start that a client of the simulation asked for. */
@@ -89,8 +90,7 @@ function wholeJournal({ sagaId }: SagaRow, { storage, history }: Rest): void {
   storage.journal(sagaId).forEach((event, i) => {
     if (event.seq !== i + 1)
       history.breach("a journal counts without gaps", `${sagaId}: ${event.seq} at place ${i + 1}`);
-    if (event.at < at)
-      history.breach("time in a journal never goes back", `${sagaId}: event ${event.seq}`);
+    if (event.at < at) history.breach("time in a journal never goes back", `${sagaId}: event ${event.seq}`);
     at = event.at;
   });
 }
@@ -112,19 +112,24 @@ function rowTellsTheJournal(row: SagaRow, state: SagaState, { history }: Rest): 
     if (stored !== value)
       history.breach(
         "a row is what its journal says",
-        `${row.sagaId}: ${column} is ${String(stored)}, not ${String(value)}`,
+        `${row.sagaId}: ${column} is ${JSON.stringify(stored)}, not ${JSON.stringify(value)}`,
       );
   }
 }
 
+const sightOf: Partial<Record<SagaStatus, Sight>> = {
+  parked: "parks",
+  completed: "completed",
+  compensated: "compensated",
+  compensated_with_exceptions: "exceptions",
+  forced_closed: "force closed",
+};
+
 function count(row: SagaRow, state: SagaState, { history }: Rest): void {
   history.saw("sagas");
   if (row.parkedReason === "stuck") history.breach("no saga gets stuck", `${row.sagaId}: ${row.error}`);
-  if (row.status === "parked") history.saw("parks");
-  if (row.status === "completed") history.saw("completed");
-  if (row.status === "compensated") history.saw("compensated");
-  if (row.status === "compensated_with_exceptions") history.saw("exceptions");
-  if (row.status === "forced_closed") history.saw("force closed");
+  const sight = sightOf[row.status];
+  if (sight) history.saw(sight);
   for (const step of state.steps.values()) {
     for (const one of [step, ...step.itemStates]) if (one?.status === "compensated") history.saw("undos");
   }

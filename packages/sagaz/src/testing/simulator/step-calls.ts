@@ -54,9 +54,9 @@ interface Place {
 function stepOverBadLine(step: StepDefinition, { definition, parts }: Place): StepDefinition {
   if (step.kind === "child") return { ...step, child: overBadLine(step.child, parts) };
   if (step.kind !== "action" && step.kind !== "map") return step;
-  const through = <Context extends object, Answer>(
+  const through = <Context extends object>(
     kind: StepCall["kind"],
-    run: ((ctx: Context) => Answer) | undefined,
+    run: ((ctx: Context) => unknown) | undefined,
   ) =>
     run &&
     ((ctx: Context): Promise<never> => {
@@ -125,7 +125,7 @@ class BadLine {
       const refuse = (error: unknown) =>
         receiver.deliver(() => {
           this.#isOver = true;
-          reject(error as Error);
+          reject(error);
         });
       if (fate.heedsAbort) this.#heedAbort(refuse);
       this.#later(fate.sendMs, () => {

@@ -1,5 +1,12 @@
 import type { Clock } from "../../ports/clock.ts";
-import type { AppendBatch, AppendEntry, SagaRow, SagaStorage, StoredEvent } from "../../ports/storage.ts";
+import type {
+  AppendBatch,
+  AppendEntry,
+  EventRow,
+  SagaRow,
+  SagaStorage,
+  StoredEvent,
+} from "../../ports/storage.ts";
 import { journalIn } from "../../storage/memory/journal.ts";
 import { leasesIn } from "../../storage/memory/leases.ts";
 import { mailboxIn } from "../../storage/memory/mailbox.ts";
@@ -10,8 +17,8 @@ import type { InMemoryTransaction } from "../../storage/memory/transactions.ts";
 import { upkeepIn } from "../../storage/memory/upkeep.ts";
 import type { History } from "./history.ts";
 
-/** A saga that waits for another one to be tried alone is given back for this long, whatever mail it has. */
-const napMsMax = 2_000;
+/** A saga that nobody can run just now is given back for this long, whatever mail it has. */
+const napMsMax = 31_000;
 
 /**
  * The storage in memory, with somebody who watches each write as it happens and knows the contract by heart: what a
@@ -183,16 +190,17 @@ export class WatchedStorage {
     const released = row?.release ? ` released, wakes ${row.release.wakeAt ?? "never"}` : "";
     this.#history.note(`worker ${epoch} writes ${short(sagaId)}: ${types.join(" ")}${released}`);
     this.#history.saw("events", events.length);
-    for (const { type, step, data } of events) {
-      if (type === "saga_parked") this.#notePark(data);
-      if (step === null) continue;
-      if (type === "step_done") this.#done.add(`${sagaId}/${step}`);
-      if (type === "step_skipped") this.#skipped.add(`${sagaId}/${step}`);
-      if (type === "late_effect") this.#history.saw("late effects");
-      if (type === "pivot_started") this.#history.saw("pivots");
-    }
+    for (const event of events) this.#noteEvent(sagaId, event);
     for (const spawn of spawns) this.#noteSpawn(spawn.sagaId, spawn.started.data);
     this.#mails.push(...mails);
+  }
+
+  #noteEvent(sagaId: string, { type, step, data }: EventRow): void {
+    if (type === "saga_parked") this.#notePark(data);
+    if (type === "step_done") this.#done.add(`${sagaId}/${step}`);
+    if (type === "step_skipped") this.#skipped.add(`${sagaId}/${step}`);
+    if (type === "late_effect") this.#history.saw("late effects");
+    if (type === "pivot_started") this.#history.saw("pivots");
   }
 
   #notePark(data: string): void {
@@ -211,6 +219,8 @@ export class WatchedStorage {
   #checkAwake(sagaId: string): void {
     const saga = this.#tables.sagas.get(sagaId);
     if (!saga || saga.owner !== null || !readsMail(saga.status)) return;
+    // Nobody can read its mail; whoever comes that can, claims it.
+    if (saga.parkedReason === "definition_missing" && saga.definition.holders.size === 0) return;
     if (!this.#tables.mailboxes.get(sagaId)?.unread) return;
     if (saga.wakeAt !== null && saga.wakeAt <= this.#tables.now() + napMsMax) return;
     this.#history.breach("a saga that nobody owns never sleeps beside unread mail", sagaId);
