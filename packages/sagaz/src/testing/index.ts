@@ -27,3 +27,7 @@ export {
 export type { Script, Signalled } from "./scripts.ts";
 export type { Expected, Story } from "./story.ts";
 export { SeededChance } from "./seeded-chance.ts";
+export { FencedParticipant } from "./simulator/fenced-participant.ts";
+export type { Sight, Sights } from "./simulator/history.ts";
+export { simulate } from "./simulator/simulate.ts";
+export type { SagaInWorld, SimulateOptions, SimulateReport } from "./simulator/simulate.ts";
