@@ -1,4 +1,5 @@
 import { SagaError } from "./errors.ts";
+import { need } from "./must.ts";
 
 /**
  * Checks that a value survives JSON unchanged, so that a saga sees the same before and after a crash: plain objects,
@@ -70,7 +71,7 @@ function notJson({ what, path }: Place, why: string): SagaError {
 export function utf8Bytes(text: string): number {
   let bytes = 0;
   for (const character of text) {
-    const code = character.codePointAt(0) ?? 0;
+    const code = need(character.codePointAt(0), "a character of a text is not empty");
     bytes += 1 + Number(code >= 0x80) + Number(code >= 0x800) + Number(code >= 0x10000);
   }
   return bytes;

@@ -7,3 +7,9 @@ import { SagaError } from "./errors.ts";
 export function must(condition: unknown, rule: string): asserts condition {
   if (!condition) throw new SagaError("SAGAZ_BUG", { rule });
 }
+
+/** Returns a value that a rule of ours says is there; throws `SAGAZ_BUG` naming the rule when it is not. */
+export function need<Value>(value: Value | undefined, rule: string): Value {
+  must(value !== undefined, rule);
+  return value;
+}

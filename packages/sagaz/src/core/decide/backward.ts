@@ -1,4 +1,5 @@
 import type { StepDefinition } from "../definition/definition.ts";
+import { need } from "../must.ts";
 import type { RecordedError, SagaEvent } from "../saga/events.ts";
 import { itemKey } from "../saga/state.ts";
 import type { SagaState, StepState } from "../saga/state.ts";
@@ -39,7 +40,8 @@ function isClear(step: StepState | undefined): boolean {
 /** All undos that come first are done, and on record. */
 function isItsTurn(view: View, step: StepDefinition): boolean {
   if (view.state.compensationSeq > view.live.ackedSeq) return false;
-  for (const name of view.definition.graph.undoneBefore.get(step.name) ?? []) {
+  const before = view.definition.graph.undoneBefore.get(step.name);
+  for (const name of need(before, "every compensatable step has its place in the undo order")) {
     const other = view.definition.graph.byName.get(name);
     if (other && !(isUndone(view.state, other) && isOnRecord(view, name))) return false;
   }
@@ -50,14 +52,15 @@ function isOnRecord(view: View, name: string): boolean {
   const step = view.state.steps.get(name);
   if (!step) return true;
   return (
-    step.seq <= view.live.ackedSeq && step.itemStates.every((item) => (item?.seq ?? 0) <= view.live.ackedSeq)
+    step.seq <= view.live.ackedSeq &&
+    !step.itemStates.some((item) => item !== undefined && item.seq > view.live.ackedSeq)
   );
 }
 
 function undoStep(view: View, move: Draft, step: StepDefinition): void {
   if (step.kind === "child") return undoChild(view, move, step);
   if (step.kind !== "map") return undoOne(view, move, { step, state: view.state.steps.get(step.name) });
-  const items = view.state.steps.get(step.name)?.itemStates ?? [];
+  const { itemStates: items } = need(view.state.steps.get(step.name), "what is undone has been done");
   let free = step.concurrency;
   for (let index = 0; index < items.length && free > 0; index++) {
     if (isClear(items[index])) continue;

@@ -1,4 +1,5 @@
 import { SagaError } from "../errors.ts";
+import { need } from "../must.ts";
 import { checkJson, utf8Bytes } from "../json.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { isEnded } from "../saga/status.ts";
@@ -125,5 +126,5 @@ function sagaTimeout(view: View, move: Draft): SagaEvent[] | undefined {
 function answerCancel(view: View): SagaEvent[] | undefined {
   const { state, definition } = view;
   if (!state.cancel || state.failure || !isPastPivot(view) || isPivotOpen(view)) return undefined;
-  return [{ type: "cancel_refused", data: { pivot: definition.pivot ?? "" } }];
+  return [{ type: "cancel_refused", data: { pivot: need(definition.pivot, "a pivot that started exists") } }];
 }

@@ -2,6 +2,7 @@ import { SagaError } from "../errors.ts";
 import type { SagaErrorCode } from "../errors.ts";
 import { LIMITS } from "../definition/policies.ts";
 import { didYouMean } from "../definition/suggest.ts";
+import { need } from "../must.ts";
 import type { Deed, Parent, RecordedError, SagaEvent } from "../saga/events.ts";
 import { createdAtOf } from "../saga/saga-id.ts";
 import { findStep } from "../saga/state.ts";
@@ -238,8 +239,8 @@ function childFailed(view: View, { step: key, status, detail }: Of<"child_ended"
     return [{ type: "saga_parked", data: { reason: "child_failed", step: key, detail: message } }];
   }
   const error: RecordedError = { name: "ChildEnded", message, kind: "business" };
-  const step = stepOf(view, key);
-  return step ? failForGood(view, { key, step }, error) : [];
+  const step = need(stepOf(view, key), "a child was started by a step of its parent");
+  return failForGood(view, { key, step }, error);
 }
 
 function childUndone(view: View, key: string, status: SagaStatus): SagaEvent[] {

@@ -147,19 +147,11 @@ function settlePrepare(view: View, task: Task, outcome: Outcome): SagaEvent[] {
 
 function prepared(view: View, task: Task, result: unknown): SagaEvent[] {
   const { key, step } = task;
-  switch (step.kind) {
-    case "map":
-      return [{ type: "map_listed", step: key, data: { items: result as unknown[] } }];
-    case "sleep":
-      return [{ type: "timer_set", step: key, data: { until: view.now + (result as number) } }];
-    case "child": {
-      const { childId, input } = result as { childId: string; input: unknown };
-      return [{ type: "child_started", step: key, data: { childId, input } }];
-    }
-    case "action":
-    case "signal":
-      return [];
-  }
+  if (step.kind === "map") return [{ type: "map_listed", step: key, data: { items: result as unknown[] } }];
+  if (step.kind === "sleep")
+    return [{ type: "timer_set", step: key, data: { until: view.now + (result as number) } }];
+  const { childId, input } = result as { childId: string; input: unknown };
+  return [{ type: "child_started", step: key, data: { childId, input } }];
 }
 
 function settleUndo(view: View, task: Task, outcome: Outcome): SagaEvent[] {
@@ -200,7 +192,8 @@ export function settleLate(view: View, task: Task, outcome: Outcome): SagaEvent[
   const { key } = task;
   const effect = effectOf(task, outcome);
   if (!effect || isSettledFor(view, key)) return [];
-  if (!isOpen(view, key) && !isNotUndone(view, key)) return [{ type: "late_effect", step: key, data: effect }];
+  if (!isOpen(view, key) && !isNotUndone(view, key))
+    return [{ type: "late_effect", step: key, data: effect }];
   return outcome.type === "done" ? [done(key, outcome.result)] : [];
 }
 

@@ -38,7 +38,5 @@ export function idempotencyKey(
 /** The key that a step's action carried, also when it was the saga before a fork that called it. */
 export function actionKeyOf(state: SagaState, key: string): string {
   const round = findStep(state, key)?.actionRound ?? 0;
-  return (
-    state.started.reused?.[key]?.actionKey ?? idempotencyKey(state.sagaId, { key, kind: "do", round })
-  );
+  return state.started.reused?.[key]?.actionKey ?? idempotencyKey(state.sagaId, { key, kind: "do", round });
 }

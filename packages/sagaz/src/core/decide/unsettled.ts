@@ -1,3 +1,4 @@
+import { must } from "../must.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { findStep, fromKey } from "../saga/state.ts";
 import { mayStillStart } from "./admission.ts";
@@ -16,7 +17,7 @@ export function decideUnsettled(view: View, move: Draft): void {
   for (const [key, unsettled] of view.live.unsettled) {
     if (view.live.tasks.has(taskId({ kind: "do", key }))) continue;
     const step = stepOf(view, key);
-    if (step === undefined || (step.kind !== "action" && step.kind !== "map")) continue;
+    must(step?.kind === "action" || step?.kind === "map", "only what acts can be of unknown outcome");
     if ((findStep(view.state, key)?.status ?? "pending") !== "pending") {
       view.live.unsettled.delete(key);
       continue;

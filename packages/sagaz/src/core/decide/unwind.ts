@@ -1,4 +1,5 @@
 import type { StepDefinition } from "../definition/definition.ts";
+import { need } from "../must.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { findStep } from "../saga/state.ts";
 import { strategyOf } from "./admission.ts";
@@ -85,6 +86,6 @@ function isWaiting(view: View, step: StepDefinition): boolean {
 }
 
 function compensationStarted(view: View): SagaEvent {
-  const cause = view.state.failure ?? { kind: "timeout" };
+  const cause = need(view.state.failure, "a saga unwinds because something failed");
   return { type: "compensation_started", data: { cause } };
 }

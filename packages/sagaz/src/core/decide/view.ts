@@ -1,6 +1,7 @@
 import type { SagaDefinition, StepDefinition } from "../definition/definition.ts";
 import { DEFAULTS } from "../definition/policies.ts";
 import type { RetryPolicy } from "../definition/policies.ts";
+import { need } from "../must.ts";
 import type { ParkReason, RecordedError, SagaEvent, Tries } from "../saga/events.ts";
 import { findStep, fromKey } from "../saga/state.ts";
 import type { SagaState, StepState } from "../saga/state.ts";
@@ -154,7 +155,8 @@ export function isReady(view: View, step: StepDefinition, bySeq: number): boolea
 /** When a step's own clock started: with its last dependency, or a person's retry. */
 export function readySince(view: View, step: StepDefinition): number {
   let since = Math.max(view.state.createdAt, view.state.started.startAt ?? 0);
-  for (const name of step.dependsOn) since = Math.max(since, view.state.steps.get(name)?.at ?? 0);
+  for (const name of step.dependsOn)
+    since = Math.max(since, need(view.state.steps.get(name), "a step is ready after its dependencies").at);
   return Math.max(since, view.state.steps.get(step.name)?.since ?? 0);
 }
 

@@ -1,0 +1,106 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { canonicalJson, checkJson, utf8Bytes } from "./json.ts";
+
+const codeOf = (value: unknown) => {
+  try {
+    checkJson(value, "it");
+    return "fine";
+  } catch (error) {
+    return (error as { details: { why: string; path: string } }).details;
+  }
+};
+
+describe("checkJson", () => {
+  test("every JSON value passes, and comes back the same", () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        checkJson(value, "it");
+        expect(JSON.parse(JSON.stringify(value))).toEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+  });
+
+  test("what passes survives JSON unchanged; what does not is refused", () => {
+    fc.assert(
+      fc.property(
+        fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true }),
+        (value) => {
+          if (codeOf(value) !== "fine") return;
+          const text = JSON.stringify(value) as string | undefined;
+          const back: unknown = text === undefined ? undefined : JSON.parse(text);
+          expect(canonicalJson(back)).toBe(canonicalJson(value));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test("names the first place that would change", () => {
+    expect(codeOf({ a: [1, { b: new Date(0) }] })).toMatchObject({ path: "$.a[1].b" });
+    expect(codeOf({ a: undefined, b: [] })).toBe("fine");
+    expect(codeOf(Object.create(null))).toBe("fine");
+    expect(codeOf(undefined)).toBe("fine");
+  });
+
+  test("an object of a class without a name is refused too", () => {
+    expect(codeOf(new (class {})())).toMatchObject({
+      why: expect.stringContaining("object of a class") as string,
+    });
+    expect(codeOf(Object.create({ constructor: 1, other: {} }, {}))).not.toBe("fine");
+  });
+
+  test("depth has a limit, well before the stack ends", () => {
+    const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)]);
+    expect(codeOf(nested(200))).toBe("fine");
+    expect(codeOf(nested(201))).toMatchObject({ why: "it is nested deeper than 200" });
+  });
+
+  test("the same object in two places is no circle", () => {
+    const one = { a: 1 };
+    expect(codeOf([one, one])).toBe("fine");
+  });
+});
+
+describe("canonicalJson", () => {
+  test("is the same for the same value, whatever the order of its keys", () => {
+    const shuffled = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(shuffled);
+      if (typeof value !== "object" || value === null) return value;
+      return Object.fromEntries(
+        Object.entries(value)
+          .reverse()
+          .map(([key, one]) => [key, shuffled(one)]),
+      );
+    };
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        expect(canonicalJson(shuffled(value))).toBe(canonicalJson(value));
+      }),
+    );
+  });
+
+  test("is JSON for the same value", () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
+        expect(JSON.parse(canonicalJson(value))).toEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+  });
+
+  test("sorts by UTF-16 code units, drops undefined members, and spells holes as null", () => {
+    expect(canonicalJson({ b: 1, a: undefined, é: 2, A: 3 })).toBe('{"A":3,"b":1,"é":2}');
+    expect(canonicalJson([undefined, 1])).toBe("[null,1]");
+    expect(canonicalJson(undefined)).toBe("null");
+  });
+});
+
+test("utf8Bytes counts as the encoder does", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      expect(utf8Bytes(text)).toBe(Buffer.byteLength(text));
+    }),
+  );
+  for (const text of ["", "a", "é", "€", "😀", "\ud800", "a\udc00b"])
+    expect(utf8Bytes(text)).toBe(Buffer.byteLength(text));
+});
