@@ -507,16 +507,59 @@ describe("small print", () => {
     expect(saga.types).toContain("child_undo_requested(c)");
   });
 
-  test("a child that was closed by force before its undo was asked for parks its parent's undo", () => {
-    const definition = build("closed-child")
-      .child("c", { saga: child, input: () => null })
-      .step("aside", { do: () => 1 })
-      .build();
-    const saga = new PureSaga(definition);
-    saga.apply({ type: "child_started", step: "c", data: { childId: CHILD_ID, input: null } });
-    saga.turn();
-    saga.ask({ kind: "child_ended", step: "c", childId: CHILD_ID, status: "forced_closed" });
-    expect(saga.state.parked).toMatchObject({ reason: "child_failed", step: "c" });
+  describe("a child that was closed by force", () => {
+    const closed = () => {
+      const definition = build("closed-child")
+        .child("c", { saga: child, input: () => null })
+        .step("last", { after: ["c"], do: () => 1 })
+        .build();
+      const saga = new PureSaga(definition);
+      saga.apply({ type: "child_started", step: "c", data: { childId: CHILD_ID, input: null } });
+      saga.ask({ kind: "child_ended", step: "c", childId: CHILD_ID, status: "forced_closed" });
+      expect(saga.state.parked).toMatchObject({ reason: "child_failed", step: "c" });
+      return saga;
+    };
+
+    test("is followed by another one when a person says: again", () => {
+      const saga = closed();
+      saga.ask({ kind: "retry", ...by });
+      expect(saga.task("c").kind).toBe("prepare");
+      expect(findStep(saga.state, "c")).toMatchObject({ childId: undefined, childParked: undefined });
+    });
+
+    test("cannot be undone: the parent's undo of it waits for a person, and not while it is paused", () => {
+      const saga = closed();
+      saga.ask({ kind: "resolve", step: "c", outcome: "done", result: 1, ...by });
+      saga.apply({ type: "saga_paused", data: by });
+      saga.end("last", failed());
+      expect(saga.state.status).toBe("running");
+      saga.ask({ kind: "resume", ...by });
+      expect(saga.state).toMatchObject({
+        status: "parked",
+        parked: { reason: "compensation_failed", step: "c" },
+      });
+      expect(saga.types).not.toContain("child_undo_requested(c)");
+      const again = closed();
+      again.ask({ kind: "resolve", step: "c", outcome: "done", ...by });
+      again.live.tasks.clear();
+      again.apply(goBack, { type: "saga_paused", data: by });
+      again.turn();
+      expect(again.state.status).toBe("compensating");
+    });
+
+    test("is noted by a parent that has ended, for a later undo", () => {
+      const definition = build("ended-parent")
+        .child("c", { saga: child, input: () => null })
+        .build();
+      const saga = new PureSaga(definition).apply(
+        { type: "child_started", step: "c", data: { childId: CHILD_ID, input: null } },
+        { type: "step_done", step: "c", data: {} },
+        { type: "saga_completed", data: {} },
+      );
+      saga.ask({ kind: "child_ended", step: "c", childId: CHILD_ID, status: "forced_closed" });
+      expect(findStep(saga.state, "c")?.childParked).toBe("forced_closed");
+      expect(saga.state.status).toBe("completed");
+    });
   });
 
   test("WAIT_ALL: timers, lists and items that are open are waited for", () => {
@@ -538,6 +581,23 @@ describe("small print", () => {
     saga.turn();
     expect(saga.state.direction).toBe("backward");
     expect(saga.inFlight).toEqual(["undo m[0]", "undo m[1]"]);
+  });
+
+  test("WAIT_ALL: items that wait for their next attempt are waited for, failed ones are not", () => {
+    const definition = build("items", { strategy: "WAIT_ALL" })
+      .map("m", { over: () => [1, 2], do: () => 1, undo: () => {}, retry: { jitter: "none" } })
+      .build();
+    const saga = new PureSaga(definition);
+    saga.turn();
+    saga.end("m", done([1, 2]));
+    saga.end("m[0]", failed());
+    saga.end("m[1]", failed("later", false));
+    expect(saga.inFlight).toEqual([]);
+    expect(saga.state.direction).toBe("forward");
+    saga.now += 1_000;
+    saga.turn();
+    saga.end("m[1]", done());
+    expect(saga.inFlight).toEqual(["undo m[1]"]);
   });
 
   test("tries that are known to have had no effect count as such when the saga goes back", () => {
