@@ -187,7 +187,7 @@ export class SagaRunner {
     }
     this.#attempts.delete(running);
     const { task } = running;
-    if (this.#gone) return this.#settledElsewhere(task, outcome);
+    if (this.#gone || this.#releasing) return this.#settledElsewhere(task, outcome);
     if (this.live.tasks.get(taskId(task)) !== running)
       return this.#input(() => settleLate(this.#view(), task, outcome));
     this.live.tasks.delete(taskId(task));
@@ -259,7 +259,7 @@ export class SagaRunner {
 
   /** A request came, by mail. Repeats of mail that was taken already are dropped. */
   deliver(mail: Mail): void {
-    if (this.#gone) return;
+    if (this.#gone || this.#releasing) return; // it stays unread, for whoever claims the saga next
     if (this.#turnToAppend.isTaken) return this.#turnToAppend.defer(() => this.deliver(mail));
     if (!this.#mail.take(mail)) return;
     try {
