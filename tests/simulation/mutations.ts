@@ -41,10 +41,11 @@ export const mutations: readonly Mutation[] = [
     replacement: "undoStep",
   },
   {
-    name: "a recorded result is computed again",
-    file: "core/decide/forward.ts",
-    text: 'return (view.state.steps.get(step.name)?.status ?? "pending") === "pending";',
-    replacement: 'return view.state.steps.get(step.name)?.status !== "failed";',
+    name: "a new owner computes recorded results again",
+    file: "runtime/arrivals.ts",
+    text: "state = fold(sagaId, journal.map(fromStored));",
+    replacement:
+      'state = fold(sagaId, journal.map(fromStored));\n      for (const step of state.steps.values()) if (step.status === "done") step.status = "pending";',
   },
   {
     name: "a released saga forgets its timer",
@@ -183,6 +184,12 @@ export const mutations: readonly Mutation[] = [
     file: "core/decide/forward.ts",
     text: "if (state.itemsSeq > view.live.ackedSeq) return;",
     replacement: "",
+  },
+  {
+    name: "an owner who is giving a saga up still decides for it",
+    file: "runtime/saga-runner.ts",
+    text: "if (this.#gone || this.#releasing) return this.#settledElsewhere(task, outcome);",
+    replacement: "if (this.#gone) return this.#settledElsewhere(task, outcome);",
   },
   {
     name: "a straggling write of our own is taken for another's",

@@ -111,7 +111,7 @@ function reachesPivot(names: readonly string[], steps: readonly StepDraft[]): bo
 
 function drawManner({ chance, declines }: Maker): Manner {
   return {
-    fenced: chance.happens(0.8),
+    fenced: chance.happens(0.6),
     declines: chance.happens(0.5) ? declines : 0,
     undoFails: chance.pick([0, 0, 0, 0.3, 1] as const),
     undoFailsForGood: chance.happens(0.3),

@@ -9,9 +9,9 @@ import type { Report } from "./seeds.ts";
 const root = join(import.meta.dirname, "../..");
 const sources = "packages/sagaz/src";
 /** A mutation that these seeds do not notice, lives. */
-const seedsMax = 1_500;
+const seedsMax = 3_000;
 /** A broken engine may never come back; that is noticed too. */
-const limitMs = 300_000;
+const limitMs = 120_000;
 
 /** The source with the mutation in it. Throws when its text is not there exactly once: then it proves nothing. */
 export function mutate({ name, file, text, replacement }: Mutation): string {

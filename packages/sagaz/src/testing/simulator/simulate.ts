@@ -115,8 +115,7 @@ async function runOnce<Input, World>(
 }
 
 function definitionIn<Input, World>(saga: SagaInWorld<Input, World>, world: World): SagaDefinition {
-  const made = isMaker(saga) ? saga(world) : saga;
-  return definitionOf(made) as SagaDefinition;
+  return definitionOf(isMaker(saga) ? saga(world) : saga);
 }
 
 function isMaker<Input, World>(saga: SagaInWorld<Input, World>): saga is (world: World) => Sagaish<Input> {
