@@ -57,7 +57,7 @@ export type Hint = "work" | "mail" | "ended";
 export interface JournalStore {
   /**
    * Writes a batch in one transaction: all of it or nothing. Checks in that transaction that the worker is registered
-   * and not fenced (`SAGAZ_FENCED`), and that each entry's first seq is free and the saga is owned by this epoch
+   * and not fenced (`SAGAZ_FENCED`), and that each entry's first seq is the next one and the saga is owned by this epoch
    * (`SAGAZ_CONFLICT` with `sagaId` in its details where it can tell). Mail of a batch reaches sagas that begin in it,
    * and counts for those that it releases. Whoever writes an event has survived: the saga's `adoptions` are 0 again.
    */

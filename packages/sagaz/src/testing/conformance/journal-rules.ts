@@ -89,6 +89,16 @@ export const journalRules: readonly StorageRule[] = [
     deepEqual(await typesOf(t.storage, sagaId), ["saga_started", "step_done"]);
   }),
 
+  rule("journal: an event whose predecessor is not stored is not written", async (t) => {
+    const epoch = await register(t.storage);
+    const [sagaId, neighbour] = [await begin(t, epoch), await begin(t, epoch)];
+    const gap = toEntry(sagaId, 3);
+    await throws("SAGAZ_CONFLICT", () => append({ storage: t.storage, epoch }, toEntry(neighbour, 2), gap));
+    deepEqual(await typesOf(t.storage, sagaId), ["saga_started"]);
+    await append({ storage: t.storage, epoch }, toEntry(neighbour, 2), toEntry(sagaId, 2), gap);
+    deepEqual(await typesOf(t.storage, sagaId), ["saga_started", "step_done", "step_done"]);
+  }),
+
   rule("journal: of racing writes of one seq exactly one happens", async (t) => {
     const epoch = await register(t.storage);
     const other = await t.another();
