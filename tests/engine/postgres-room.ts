@@ -1,7 +1,7 @@
 import pg from "pg";
 import { PostgreSQLStorage } from "../../packages/sagaz/src/storage/postgres/index.ts";
 import { createDatabase } from "../../tools/servers/postgres-databases.ts";
-import type { Room } from "./stage.ts";
+import type { Room } from "./room.ts";
 
 let database: Promise<string> | undefined;
 let rooms = 0;

@@ -13,6 +13,7 @@ import { InMemoryStorage } from "../../packages/sagaz/src/storage/memory/index.t
 import { FakeClock } from "../../packages/sagaz/src/testing/fake-clock.ts";
 import { SeededChance } from "../../packages/sagaz/src/testing/seeded-chance.ts";
 import { openPostgres } from "./postgres-room.ts";
+import type { Room } from "./room.ts";
 
 /**
  * Where the engine's tests run: the real orchestrator on a clock that moves when told. The storage is memory, or, when
@@ -298,21 +299,6 @@ export class Stage implements AsyncDisposable {
     for (const process of this.processes) await process.stop();
     await this.#room.close();
   }
-}
-
-/** A storage with nothing in it, and what a test may do to it from outside. */
-export interface Room {
-  readonly storage: SagaStorage;
-  another(): Promise<SagaStorage>;
-  loseRows(): Promise<void>;
-  begin(): Promise<{
-    readonly tx: NonNullable<StartOptions["tx"]>;
-    commit(): Promise<void>;
-    rollback(): Promise<void>;
-  }>;
-  /** Runs SQL; only on PostgreSQL. */
-  sql(text: string, values?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>;
-  close(): Promise<void>;
 }
 
 function inMemory(now: () => number): Room {

@@ -8,3 +8,5 @@ import "./starting.test.ts";
 import "./ownership.test.ts";
 import "./bad-input.test.ts";
 import "./rebuild.test.ts";
+import "./attempt.test.ts";
+import "./refused-writes.test.ts";

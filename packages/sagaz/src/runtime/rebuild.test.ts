@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { saga as build } from "../core/definition/builder.ts";
 import { unchecked } from "../core/definition/standard-schema.ts";
 import { fail } from "../core/decide/outcome.ts";
-import type { SagaRow } from "../ports/storage.ts";
+import type { QueryStore, SagaRow, SagaStorage } from "../ports/storage.ts";
 import { Stage } from "../../../../tests/engine/stage.ts";
 import { rebuildProjections } from "./rebuild.ts";
 
@@ -60,6 +60,21 @@ async function rowsOf(stage: Stage): Promise<SagaRow[]> {
   return sagas.toSorted((a, b) => (a.sagaId < b.sagaId ? -1 : 1));
 }
 
+/** The stage's storage with some of its reads replaced. */
+function withReads(stage: Stage, reads: Partial<QueryStore>): SagaStorage {
+  const { storage } = stage;
+  const queries = new Proxy(storage.queries, {
+    get: (target, name) => {
+      const method: unknown = Reflect.get(reads, name) ?? Reflect.get(target, name);
+      return typeof method === "function" ? (method.bind(target) as unknown) : method;
+    },
+  });
+  const { name, can, journal, leases, mailbox, upkeep } = storage;
+  const start = () => storage.start();
+  const stop = () => storage.stop();
+  return { name, can, journal, leases, mailbox, upkeep, queries, start, stop, listen: () => () => {} };
+}
+
 /** What a journal alone can tell of a row. */
 function told(row: SagaRow): SagaRow {
   const waitingFor = row.status === "running" && !row.paused ? null : row.waitingFor;
@@ -111,17 +126,15 @@ test("a saga that goes on meanwhile is read again", async () => {
   const { id } = await stage.start(process, saga, "undone");
   await stage.clock.advance(30_000);
   let interfered = false;
-  const storage = Object.assign(Object.create(stage.storage) as typeof stage.storage, {
-    queries: Object.assign(Object.create(queries) as typeof queries, {
-      find: async (sagaId: string) => {
-        if (sagaId === id && !interfered) {
-          interfered = true; // its journal was just read
-          await stage.drive(process.sagas.signal(id, "go"));
-          await stage.drive(process.sagas.result(id));
-        }
-        return queries.find(sagaId);
-      },
-    }),
+  const storage = withReads(stage, {
+    find: async (sagaId) => {
+      if (sagaId === id && !interfered) {
+        interfered = true; // its journal was just read
+        await stage.drive(process.sagas.signal(id, "go"));
+        await stage.drive(process.sagas.result(id));
+      }
+      return queries.find(sagaId);
+    },
   });
   expect((await rebuildProjections(storage)).broken).toEqual([]);
   expect(interfered).toBe(true);
@@ -133,13 +146,12 @@ test("a journal that breaks a rule is reported, and stops no other", async () =>
   await everyState(stage);
   const { queries } = stage.storage;
   const [broken, ...others] = await rowsOf(stage);
-  const storage = Object.assign(Object.create(stage.storage) as typeof stage.storage, {
-    queries: Object.assign(Object.create(queries) as typeof queries, {
-      journal: async (sagaId: string) =>
-        (await queries.journal(sagaId)).map((event) =>
-          sagaId === broken!.sagaId ? { ...event, seq: event.seq + 1 } : event,
-        ),
-    }),
+  const storage = withReads(stage, {
+    journal: async (sagaId) => {
+      const isBroken = sagaId === broken!.sagaId;
+      const journal = await queries.journal(sagaId);
+      return journal.map((event) => ({ ...event, seq: event.seq + Number(isBroken) }));
+    },
   });
   const report = await rebuildProjections(storage);
   expect(report.rebuilt).toBe(others.length);
