@@ -40,6 +40,7 @@ export async function claimSafely(claimant: Claimant, statement: Statement): Pro
 async function recoverDoubtful({ database, doubtful, epoch }: Claimant): Promise<readonly ClaimedSaga[]> {
   const sagaIds = doubtful.get(epoch);
   if (sagaIds === undefined) return [];
+  await database.awaitWrites(epoch);
   const rows = await database.read({
     text: database.sql.ownedSagas,
     values: [epoch, uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))],

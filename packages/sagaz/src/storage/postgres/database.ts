@@ -15,6 +15,9 @@ import { connectionsHeld, poolSizeOf, type PgPool } from "./pool.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { renderSql, type Sql } from "./render-sql.ts";
 
+/** How long a write of a lost connection is waited for. */
+const settleMs = 2_000;
+
 /** What the storage and its parts agree on. */
 export interface DatabaseOptions extends ConnectionLimits {
   readonly pool: PgPool;
@@ -162,6 +165,20 @@ export class Database {
       }
       await commit(connection);
       return result;
+    });
+  }
+
+  /**
+   * Waits until no write of this worker is under way, claims included: each holds a lock on the worker's row until it
+   * has committed or not. Without this, a write could become visible after it was looked for in vain.
+   *
+   * @throws SagaError `SAGAZ_STORAGE_UNAVAILABLE` also when one is still under way after 2 s.
+   */
+  async awaitWrites(epoch: number): Promise<void> {
+    await this.transact(async (connection) => {
+      await connection.run({ text: `set local lock_timeout = ${settleMs}` }, { commits: false });
+      const statement = { text: this.sql.lockWorker, values: [epoch] };
+      await connection.run(statement, { commits: false, lockMs: settleMs });
     });
   }
 

@@ -157,6 +157,27 @@ test("a transactional step that hides a failed statement does not count as done"
   expect(await typesOf(room.storage, sagaId)).toEqual(["saga_started"]);
 });
 
+test("a claim whose commit is still under way is waited for before it is looked up", async () => {
+  const sagaId = await begin(room.t, epoch, { start: toStart(room.t, { owned: false }) });
+  const [{ partition } = { partition: "" }] = await room.sql(
+    "select tableoid::regclass::text as partition from sagaz.saga_executions where saga_id = $1",
+    [sagaId],
+  );
+  // Commits of claims wait for a lock that somebody holds.
+  await room.sql(`create function slow_commit() returns trigger language plpgsql as
+    'begin perform pg_advisory_xact_lock_shared(7); return null; end'`);
+  await room.sql(`create constraint trigger slow_commit after update on ${String(partition)}
+    deferrable initially deferred for each row execute function slow_commit()`);
+  onTestFinished(async () => void (await room.sql("drop function slow_commit() cascade")));
+  const holder = await room.pool.connect();
+  await holder.query("select pg_advisory_lock(7)");
+  await throws("SAGAZ_COMMIT_IN_DOUBT", () => claimIds(room.storage, epoch));
+  await throws("SAGAZ_STORAGE_UNAVAILABLE", () => claimIds(room.storage, epoch));
+  await holder.query("select pg_advisory_unlock(7)");
+  holder.release();
+  expect(await claimIds(room.storage, epoch)).toEqual([sagaId]);
+});
+
 test("sagas of a claim whose commit is lost come with the next claim", async () => {
   const sagaId = await begin(room.t, epoch, { start: toStart(room.t, { owned: false }) });
   const dropped = proxy.dropRepliesOnce("commit");

@@ -20,9 +20,6 @@ import { startIn, startKeyed } from "./keyed-starts.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { timeArray, uuidArray } from "./binary-arrays.ts";
 
-/** How long a write of a lost connection is waited for. */
-const settleMs = 2_000;
-
 /** The journal and the rows that follow it: one statement a batch. */
 export class PostgresJournal implements JournalStore {
   readonly #database: Database;
@@ -55,7 +52,10 @@ export class PostgresJournal implements JournalStore {
 
   async tails(sagaIds: readonly string[]): Promise<readonly Tail[]> {
     if (sagaIds.length === 0) return [];
-    for (const epoch of this.#inDoubt) await this.#awaitWrites(epoch);
+    for (const epoch of this.#inDoubt) {
+      await this.#database.awaitWrites(epoch);
+      this.#inDoubt.delete(epoch);
+    }
     const rows = await this.#database.read({
       text: this.#database.sql.readTails,
       values: [uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))],
@@ -141,21 +141,6 @@ export class PostgresJournal implements JournalStore {
 
   #noteDoubt(epoch: number, error: unknown): void {
     if (toSagaError(error, { commits: false }).code === "SAGAZ_COMMIT_IN_DOUBT") this.#inDoubt.add(epoch);
-  }
-
-  /**
-   * Waits until no write of this worker is under way: each holds a lock on the worker's row until it has committed or
-   * not. Without this, a write could become visible after it was looked for in vain.
-   */
-  async #awaitWrites(epoch: number): Promise<void> {
-    await this.#database.transact(async (connection) => {
-      await connection.run({ text: `set local lock_timeout = ${settleMs}` }, { commits: false });
-      await connection.run(
-        { text: this.#database.sql.lockWorker, values: [epoch] },
-        { commits: false, lockMs: settleMs },
-      );
-    });
-    this.#inDoubt.delete(epoch);
   }
 }
 
