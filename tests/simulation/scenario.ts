@@ -90,7 +90,14 @@ async function live(
     if (chance.happens(asksOften)) operator.disturb();
   });
   clients.endTransactions();
-  if (chance.happens(0.04)) await simulation.desert(330_000);
+  if (chance.happens(0.02)) {
+    // Longer than an id may wait to be written.
+    simulation.outage(330_000);
+    operator.disturb();
+    clients.start();
+    await simulation.clock.advance(331_000);
+  }
+  if (chance.happens(0.03)) await simulation.desert(330_000);
   await simulation.rest();
   for (let round = chance.below(4); round > 0; round--) {
     operator.tidyUp();

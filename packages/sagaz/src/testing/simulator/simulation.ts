@@ -185,9 +185,8 @@ export class Simulation {
   }
 
   /** Nobody reaches the storage for a while. */
-  outage(): void {
+  outage(forMs: number = this.chance.pick([100, 1_000, 8_000] as const)): void {
     this.history.saw("outages");
-    const forMs = this.chance.pick([100, 1_000, 8_000] as const);
     this.history.note(`the storage is away for ${forMs} ms`);
     this.#downUntil = this.clock.monotonic() + forMs;
   }
