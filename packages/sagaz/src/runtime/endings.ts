@@ -48,7 +48,8 @@ export class Endings {
     const waiters = this.#waiters.get(sagaId) ?? new Set();
     waiters.add(waiter);
     this.#waiters.set(sagaId, waiters);
-    if (!this.#isLocal(sagaId)) this.hint();
+    if (this.#stopped) queueMicrotask(() => this.#wakeAll(sagaId, { which: () => true }));
+    else if (!this.#isLocal(sagaId)) this.hint();
     return () => {
       waiters.delete(waiter);
       if (waiters.size === 0) this.#waiters.delete(sagaId);

@@ -13,6 +13,12 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+interface Sure {
+  readonly outcomes: readonly KeyedOutcome[];
+  /** Of the first and the last try: one that was in doubt may have started the saga under an epoch that is over. */
+  readonly epochs: { readonly first: number; readonly last: number };
+}
+
 /**
  * Starts with idempotency keys. They wait behind other open transactions with the same key, so they have a lane of
  * their own and never hold up a step's result.
@@ -52,8 +58,8 @@ export class KeyedStarts {
 
   async #write(batch: readonly Waiting[]): Promise<void> {
     try {
-      const outcomes = await this.#tryUntilSure(batch.map(({ start }) => start));
-      batch.forEach((waiting, i) => this.#done(waiting, outcomes[i]));
+      const { outcomes, epochs } = await this.#tryUntilSure(batch.map(({ start }) => start));
+      batch.forEach((waiting, i) => this.#done(waiting, outcomes[i], epochs));
     } catch (error) {
       if (batch.length === 1 || isSagaError(error, "SAGAZ_FENCED"))
         for (const { reject } of batch) reject(error);
@@ -63,11 +69,18 @@ export class KeyedStarts {
   }
 
   /** A start in doubt is simply repeated: its own key then answers with its own id. */
-  async #tryUntilSure(starts: readonly StartRow[]): Promise<readonly KeyedOutcome[]> {
+  async #tryUntilSure(starts: readonly StartRow[]): Promise<Sure> {
+    const first = this.#worker.epoch();
+    let isInDoubt = false;
     for (let delayMs = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.most)) {
+      const last = this.#worker.epoch();
       try {
-        return await this.#worker.storage.journal.startKeyed(this.#worker.epoch(), starts);
+        const outcomes = await this.#worker.storage.journal.startKeyed(last, starts);
+        // The key may be held by the very write that is in doubt, which nobody would run if it came through after all.
+        const isSure = !isInDoubt || !this.#worker.isRunning || outcomes.every(({ kind }) => kind !== "busy");
+        if (isSure) return { outcomes, epochs: { first, last } };
       } catch (error) {
+        isInDoubt ||= isSagaError(error, "SAGAZ_COMMIT_IN_DOUBT");
         const again =
           isSagaError(error) && error.retryable && error.code !== "SAGAZ_FENCED" && this.#worker.isRunning;
         if (!again) throw error;
@@ -76,10 +89,14 @@ export class KeyedStarts {
     }
   }
 
-  #done({ start, definition, resolve, reject }: Waiting, outcome: KeyedOutcome | undefined): void {
+  #done(
+    { start, definition, resolve, reject }: Waiting,
+    outcome: KeyedOutcome | undefined,
+    epochs: Sure["epochs"],
+  ): void {
     if (!outcome) return reject(new SagaError("SAGAZ_BUG", { rule: "every keyed start has an outcome" }));
     if (outcome.kind !== "busy" && outcome.sagaId === start.sagaId && start.owned)
-      this.#worker.takeStarted(start, definition);
+      this.#worker.takeStarted(start, definition, outcome.kind === "started" ? epochs.last : epochs.first);
     resolve(outcome);
   }
 }

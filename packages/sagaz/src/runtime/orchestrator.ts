@@ -92,15 +92,21 @@ export class SagaOrchestrator implements AsyncDisposable {
   }
 
   /**
-   * Opens the storage, registers this worker and begins to run sagas. Safe twice.
+   * Opens the storage, registers this worker and begins to run sagas. Safe twice; after a failure it can be called again.
    *
-   * @throws SagaError `SAGAZ_DEFINITION_CHANGED`, `SAGAZ_SCHEMA_NEWER`, `SAGAZ_STORAGE_UNAVAILABLE` …
+   * @throws SagaError `SAGAZ_DEFINITION_CHANGED`, `SAGAZ_SCHEMA_NEWER`, `SAGAZ_STORAGE_UNAVAILABLE`, `SAGAZ_STOPPED` …
    */
   start(): Promise<void> {
-    return (this.#starting ??= this.#start());
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      throw error;
+    });
+    return this.#starting;
   }
 
   async #start(): Promise<void> {
+    if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "orchestrator" });
+    usersOf(this.#storage).add(this);
     await this.#storage.start();
     await this.#worker.start();
     this.#unlisten = this.#storage.listen((hint) => {
@@ -108,7 +114,10 @@ export class SagaOrchestrator implements AsyncDisposable {
     });
   }
 
-  /** Begins nothing new, lets attempts finish, hands the rest back at once. Safe twice and before start. */
+  /**
+   * Begins nothing new, lets attempts finish, hands the rest back at once; the last one on a storage stops that too.
+   * Safe twice and before start.
+   */
   stop(): Promise<void> {
     return (this.#stopping ??= this.#stop());
   }
@@ -122,12 +131,23 @@ export class SagaOrchestrator implements AsyncDisposable {
     await this.#worker.stop();
     this.#unlisten?.();
     this.#endings.stop();
-    await this.#storage.stop();
+    const left = usersOf(this.#storage);
+    left.delete(this);
+    if (left.size === 0) await this.#storage.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
+}
+
+/** Orchestrators of this process by storage: the one that stops first must not take it away from the others. */
+const users = new WeakMap<SagaStorage, Set<SagaOrchestrator>>();
+
+function usersOf(storage: SagaStorage): Set<SagaOrchestrator> {
+  const known = users.get(storage) ?? new Set();
+  users.set(storage, known);
+  return known;
 }
 
 function checkOptions(options: OrchestratorOptions): void {

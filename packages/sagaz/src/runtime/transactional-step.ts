@@ -77,7 +77,9 @@ async function wasRecorded(seq: number, { sagaId, storage, clock }: TransactionS
     try {
       const [tail] = await storage.journal.tails([sagaId]);
       return tail !== undefined && tail.seq >= seq;
-    } catch {
+    } catch (error) {
+      // Once the storage is stopped, nobody here can look any more; whoever takes the saga over does.
+      if (isSagaError(error) && !error.retryable) return false;
       await new Promise<void>((resolve) => clock.setTimer(LOOK_AGAIN_MS, resolve));
     }
   }

@@ -248,9 +248,15 @@ export class Worker implements RunnerHost {
     else this.submit({ ...emptyEntry(start.sagaId, 1), events: [start.started], start }, written);
   }
 
-  /** Runs a saga that was started with a key, and is on record as ours. */
-  takeStarted(start: StartRow, definition: SagaDefinition): void {
-    if (!this.#runners.has(start.sagaId)) this.#run(definition, this.#fresh(start, 1)).turn();
+  /** Runs a saga that was started with a key, and is on record as this epoch's. */
+  takeStarted(start: StartRow, definition: SagaDefinition, epoch: number): void {
+    if (!this.#isOurs(epoch) || this.#runners.has(start.sagaId)) return;
+    this.#run(definition, this.#fresh(start, 1)).turn();
+  }
+
+  /** What came to an epoch that is over, fenced or handed back, is somebody else's by now. */
+  #isOurs(epoch: number): boolean {
+    return epoch === this.epoch() && this.#state !== "stopped";
   }
 
   #fresh({ sagaId, started }: StartRow, ackedSeq: number): Loaded {
@@ -262,7 +268,7 @@ export class Worker implements RunnerHost {
   #run(definition: SagaDefinition, { state, ackedSeq, mail }: Loaded): SagaRunner {
     const runner = new SagaRunner({ host: this, definition, state, ackedSeq, mail });
     this.#runners.set(state.sagaId, runner);
-    if (this.#lease.isSuspended || this.#solitary.isOn) runner.drain();
+    if (!this.isRunning || this.#lease.isSuspended || this.#solitary.isOn) runner.drain();
     return runner;
   }
 
@@ -327,8 +333,7 @@ export class Worker implements RunnerHost {
   // Claimed work.
 
   #take(claimed: readonly ClaimedSaga[], epoch: number): void {
-    // Claimed under an epoch that was fenced meanwhile: they are not ours any more.
-    if (epoch !== this.epoch() || claimed.length === 0) return;
+    if (!this.#isOurs(epoch) || claimed.length === 0) return;
     for (const saga of claimed) this.#arrivals.take(saga);
     void this.#mailRoom.fetch();
   }
