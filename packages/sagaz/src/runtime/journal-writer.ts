@@ -166,7 +166,7 @@ export class JournalWriter {
       isInDoubt = !isAnothers && (isInDoubt || error.code === "SAGAZ_COMMIT_IN_DOUBT");
       open = left;
     }
-    settle(open, this.#closed);
+    settle(open, isInDoubt ? stillInDoubt(this.#closed) : this.#closed);
   }
 
   async #ended(
@@ -258,6 +258,11 @@ export class JournalWriter {
   #pause(delayMs: number): Promise<void> {
     return new Promise((resolve) => this.#clock.setTimer(delayMs, resolve));
   }
+}
+
+/** Nobody looked it up before the writer was closed: "certainly not written" would be a guess. */
+function stillInDoubt(closed: SagaError): SagaError {
+  return new SagaError("SAGAZ_COMMIT_IN_DOUBT", { message: closed.message }, { cause: closed });
 }
 
 function settle(batch: readonly Waiting[], error: SagaError | undefined): void {

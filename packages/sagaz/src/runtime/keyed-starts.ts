@@ -81,12 +81,14 @@ export class KeyedStarts {
         if (isSure) return { outcomes, epochs: { first, last } };
       } catch (error) {
         isInDoubt ||= isSagaError(error, "SAGAZ_COMMIT_IN_DOUBT");
-        const again =
-          isSagaError(error) && error.retryable && error.code !== "SAGAZ_FENCED" && this.#worker.isRunning;
-        if (!again) throw error;
+        if (!this.#mayRepeat(error)) throw error;
       }
       await new Promise<void>((resolve) => this.#worker.clock.setTimer(delayMs, resolve));
     }
+  }
+
+  #mayRepeat(error: unknown): boolean {
+    return isSagaError(error) && error.retryable && error.code !== "SAGAZ_FENCED" && this.#worker.isRunning;
   }
 
   #done(

@@ -93,6 +93,31 @@ describe("a worker that has stopped", () => {
   });
 });
 
+describe("a start in doubt when the worker stops", () => {
+  test("is not called refused: nobody knows whether it is on record", async () => {
+    const storage = new InMemoryStorage();
+    const saga = new ClassicSaga({ name: "unsure" }).addStep("a", () => 1);
+    const { append } = storage.journal;
+    const appended = gate();
+    storage.journal.append = async (batch) => {
+      await append(batch);
+      appended.open();
+      throw new SagaError("SAGAZ_COMMIT_IN_DOUBT", { message: "lost" });
+    };
+    const away = () => Promise.reject(new SagaError("SAGAZ_STORAGE_UNAVAILABLE", { message: "away" }));
+    storage.journal.tails = away;
+    const options = { storage, sagas: [saga], log: silentLog, leaseMs: 500, stopMs: 0 };
+    const orchestrator = new SagaOrchestrator(options);
+    await orchestrator.start();
+    const started = expect(orchestrator.sagas.start(saga, null)).rejects.toMatchObject({
+      code: "SAGAZ_COMMIT_IN_DOUBT",
+    });
+    await appended.promise;
+    await orchestrator.stop();
+    await started;
+  });
+});
+
 describe("two orchestrators on one storage object", () => {
   test("do not take it away from each other: the last one to stop stops it", async () => {
     const storage = new InMemoryStorage();
