@@ -89,7 +89,8 @@ describe("every request", () => {
 
   test("that nobody takes is stored, and said to be pending", async () => {
     await using stage = await Stage.open();
-    const saga = new ClassicSaga({ name: "nobody" }).addStep("a", () => 1);
+    const trace = new Trace(stage);
+    const saga = new ClassicSaga({ name: "nobody" }).addStep("a", trace.slow("a", { ms: 30_000 }));
     const idle = await stage.processWith({ sagas: [saga], sagasInFlightMax: 0 });
     const handle = await stage.start(idle, saga, null);
     await expect(stage.drive(idle.sagas.cancel(handle.id, by))).rejects.toMatchObject({
