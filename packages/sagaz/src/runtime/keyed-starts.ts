@@ -38,6 +38,11 @@ export class KeyedStarts {
     return this.#admitted;
   }
 
+  /** Starts that wait for their turn. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
   /** Resolves once the saga, or the one that had the key, is on record. */
   start(start: StartRow, definition: SagaDefinition): Promise<KeyedOutcome> {
     const taken = start.owned ? 1 : 0;

@@ -56,7 +56,7 @@ export class Starts {
   /** See `Sagas.start`. */
   async start(saga: Sagaish | string, input: unknown, options: StartOptions = {}): Promise<Started> {
     const { worker } = this.#parts;
-    worker.checkStart();
+    worker.checkStart(this.#keyed.waiting);
     const definition = this.#definition(saga);
     const accepted = await accept(definition, input);
     // From here to the writer nothing waits: of many starts at once, each sees the room that the others took.

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { gate } from "../../../../tests/engine/stage.ts";
-import { SagaError } from "../core/errors.ts";
+import { isSagaError, SagaError } from "../core/errors.ts";
 import { silentLog } from "../ports/log.ts";
 import type { SagaStorage } from "../ports/storage.ts";
 import { InMemoryStorage } from "../storage/memory/index.ts";
@@ -201,4 +201,27 @@ describe("a start with a key that is in doubt", () => {
     expect(calls).toEqual(["elsewhere"]);
     await first.stop();
   });
+});
+
+describe("a storage that does not answer", () => {
+  test(
+    "makes starts with a key wait, but not without bound: SAGAZ_TOO_BUSY",
+    { timeout: 30_000 },
+    async () => {
+      const storage = new InMemoryStorage();
+      const saga = new ClassicSaga({ name: "crowded" }).addStep("a", () => 1);
+      const options = { storage, sagas: [saga], log: silentLog, stopMs: 0, sagasInFlightMax: 0 };
+      await using orchestrator = new SagaOrchestrator(options);
+      await orchestrator.start();
+      storage.journal.startKeyed = () => new Promise(() => {});
+      const refused: unknown[] = [];
+      for (let i = 0; i < 60_000 && refused.length === 0; i++) {
+        orchestrator.sagas.start(saga, null, { idempotencyKey: "k" }).catch((error: unknown) => {
+          refused.push(isSagaError(error) ? error.code : error);
+        });
+        if (i % 1_000 === 0) await settled();
+      }
+      expect(refused[0]).toBe("SAGAZ_TOO_BUSY");
+    },
+  );
 });

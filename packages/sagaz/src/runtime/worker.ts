@@ -234,10 +234,10 @@ export class Worker implements RunnerHost {
   }
 
   /** @throws SagaError `SAGAZ_NOT_STARTED`, `SAGAZ_STOPPED`, `SAGAZ_TOO_BUSY` when no start can be taken now. */
-  checkStart(): void {
+  checkStart(waitingElsewhere = 0): void {
     if (this.#state === "new") throw new SagaError("SAGAZ_NOT_STARTED", { what: "orchestrator" });
     if (this.#state !== "running") throw new SagaError("SAGAZ_STOPPED", { what: "orchestrator" });
-    const waiting = this.#writer?.waiting ?? 0;
+    const waiting = waitingElsewhere + (this.#writer?.waiting ?? 0);
     if (waiting > WRITES_WAITING_MAX)
       throw new SagaError("SAGAZ_TOO_BUSY", { waiting, limit: WRITES_WAITING_MAX });
   }
