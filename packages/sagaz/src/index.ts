@@ -21,6 +21,8 @@ export type { AmbiguousOutcome, BusinessFailure, RetryLater } from "./core/decid
 // Running it.
 export { SagaOrchestrator } from "./runtime/orchestrator.ts";
 export type { OrchestratorOptions } from "./runtime/orchestrator.ts";
+export { rebuildProjections } from "./runtime/rebuild.ts";
+export type * from "./runtime/rebuild.ts";
 export { configure, shutdown } from "./runtime/configure.ts";
 export type { Configuration, RunOptions } from "./runtime/configure.ts";
 export type { Reason, SagaHandle, Sagas, StartOptions, WaitOptions } from "./runtime/sagas.ts";
@@ -33,6 +35,7 @@ export type * from "./core/saga/events.ts";
 
 // Where it is kept.
 export { InMemoryStorage } from "./storage/memory/index.ts";
+export type * from "./storage/memory/index.ts";
 export { createStorage } from "./storage/create.ts";
 export type * from "./ports/storage.ts";
 export type { Clock, Timer } from "./ports/clock.ts";

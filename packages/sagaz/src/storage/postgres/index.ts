@@ -1,5 +1,14 @@
 import { SagaError } from "../../core/errors.ts";
-import type { Hint, SagaStorage, StorageAbilities } from "../../ports/storage.ts";
+import type {
+  Hint,
+  JournalStore,
+  LeaseStore,
+  MailboxStore,
+  QueryStore,
+  SagaStorage,
+  StorageAbilities,
+  UpkeepStore,
+} from "../../ports/storage.ts";
 import type { DoubtfulClaims } from "./claims.ts";
 import { Database } from "./database.ts";
 import { Hints } from "./hints.ts";
@@ -53,14 +62,15 @@ const poolSizeLeast = connectionsHeld;
 export class PostgreSQLStorage implements SagaStorage {
   readonly name: string = "PostgreSQL";
   readonly can: StorageAbilities = { joinTransaction: true, transactionalSteps: true };
-  readonly journal: PostgresJournal;
-  readonly leases: PostgresLeases;
-  readonly mailbox: PostgresMailbox;
-  readonly queries: PostgresQueries;
-  readonly upkeep: PostgresUpkeep;
+  readonly journal: JournalStore;
+  readonly leases: LeaseStore;
+  readonly mailbox: MailboxStore;
+  readonly queries: QueryStore;
+  readonly upkeep: UpkeepStore;
   readonly #database: Database;
   readonly #hints: Hints;
   readonly #migrates: boolean;
+  readonly #makePartitions: () => Promise<void>;
   #starting: Promise<void> | undefined;
 
   constructor(options: PostgreSQLStorageOptions) {
@@ -78,7 +88,8 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#database = database;
     this.#hints = hints;
     this.#migrates = options.migrate ?? true;
-    this.journal = new PostgresJournal({ database, hints, makePartitions: () => upkeep.makePartitions() });
+    this.#makePartitions = () => upkeep.makePartitions();
+    this.journal = new PostgresJournal({ database, hints, makePartitions: this.#makePartitions });
     this.leases = new PostgresLeases({ database, hints, doubtful });
     this.mailbox = new PostgresMailbox({ database, hints });
     this.queries = new PostgresQueries({ database, hints });
@@ -117,7 +128,7 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#database.pool.on("error", ignore);
     this.#database.allow();
     await (this.#migrates ? migrate(this.#database) : checkMigrated(this.#database));
-    await this.upkeep.makePartitions();
+    await this.#makePartitions();
     this.#hints.open();
   }
 }
