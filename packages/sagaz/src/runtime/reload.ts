@@ -4,6 +4,9 @@ import type { Log } from "../ports/log.ts";
 import type { ClaimedSaga, SagaStorage } from "../ports/storage.ts";
 import { keepTrying } from "./patience.ts";
 
+/** Refusals of one saga's write at one place before it is parked as stuck. */
+const REFUSALS_MAX = 5;
+
 /** What {@link Reload} needs of its worker. */
 export interface ReloadParts {
   readonly storage: SagaStorage;
@@ -24,8 +27,8 @@ export interface ReloadParts {
  */
 export class Reload {
   readonly #parts: ReloadParts;
-  /** How far a saga was on record when a write of it was refused. */
-  readonly #refusedAt = new Map<string, number>();
+  /** How far a saga was on record when a write of it was refused, and how often it was refused there. */
+  readonly #refusals = new Map<string, { readonly ackedSeq: number; readonly count: number }>();
 
   constructor(parts: ReloadParts) {
     this.#parts = parts;
@@ -38,15 +41,16 @@ export class Reload {
 
   /**
    * A write was refused for good. Most of what causes that is over when the saga is decided anew, such as an id that
-   * an outage made too old; a second refusal at the same place is not chance any more.
+   * an outage made too old, or a race with a straggling write; many refusals at the same place are not chance any more.
    */
   afterRefusal({ sagaId, ackedSeq }: { sagaId: string; ackedSeq: number }, error: SagaError): void {
     const { log, onHopeless } = this.#parts;
     if (error.code === "SAGAZ_FENCED" || error.code === "SAGAZ_STOPPED") return;
     log.warn("sagaz: a write was refused; its saga is loaded anew", { sagaId, error: error.message });
-    const isSecond = this.#refusedAt.get(sagaId) === ackedSeq;
-    this.#refusedAt.set(sagaId, ackedSeq);
-    if (isSecond) this.#load(sagaId, (saga) => onHopeless(saga, error.message));
+    const before = this.#refusals.get(sagaId);
+    const count = before?.ackedSeq === ackedSeq ? before.count + 1 : 1;
+    this.#refusals.set(sagaId, { ackedSeq, count });
+    if (count >= REFUSALS_MAX) this.#load(sagaId, (saga) => onHopeless(saga, error.message));
     else this.begin(sagaId);
   }
 
