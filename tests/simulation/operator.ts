@@ -91,7 +91,7 @@ export class Operator {
     if (pick < 0.5)
       return this.#send(sagaId, "force_close", (sagas, reason) => sagas.forceClose(sagaId, reason));
     if (pick < 0.65) return this.#send(sagaId, "skip", (sagas, reason) => sagas.skip(sagaId, step, reason));
-    if (pick < 0.7) return this.#send(sagaId, "cancel", (sagas, reason) => sagas.cancel(sagaId, reason));
+    if (pick < 0.8) return this.#send(sagaId, "cancel", (sagas, reason) => sagas.cancel(sagaId, reason));
     this.#resolve(sagaId, { state, step });
   }
 

@@ -116,7 +116,7 @@ function drawManner({ chance, declines }: Maker): Manner {
     undoFails: chance.pick([0, 0, 0, 0.3, 1] as const),
     undoFailsForGood: chance.happens(0.3),
     answersNonsense: chance.happens(0.02),
-    kills: chance.happens(0.02) ? chance.pick([0.5, 1] as const) : 0,
+    kills: chance.happens(0.03) ? chance.pick([0.5, 1] as const) : 0,
   };
 }
 

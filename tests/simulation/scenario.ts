@@ -99,7 +99,7 @@ async function live(
   }
   if (chance.happens(0.03)) await simulation.desert(330_000);
   await simulation.rest();
-  for (let round = chance.below(4); round > 0; round--) {
+  for (let round = chance.below(6); round > 0; round--) {
     operator.tidyUp();
     await simulation.rest();
   }

@@ -16,6 +16,7 @@ export const sightsDemanded: readonly Sight[] = [
   "unavailable",
   "lost acks",
   "stragglers",
+  "refused writes",
   "fenced writes",
   "duplicate mails",
   "duplicate starts",

@@ -6,6 +6,8 @@ export interface Faults {
   refuseWrite: number;
   /** A storage call is carried out, and its answer lost. */
   loseAnswer: number;
+  /** A batch is refused for good, because of one entry in it; each saga at most once for each process. */
+  poison: number;
   /** A storage call's answer is lost at once, and the call carried out only after that, up to `slowMs` later. */
   straggle: number;
   /** A storage call takes time, up to `slowMs` each way. */
@@ -30,6 +32,7 @@ export interface Faults {
 export const calm: Faults = {
   refuseWrite: 0,
   loseAnswer: 0,
+  poison: 0,
   straggle: 0,
   slowStorage: 0,
   slowMs: 1,
@@ -48,6 +51,7 @@ export function drawFaults(chance: SeededChance): Faults {
   return {
     refuseWrite: often(0.2),
     loseAnswer: often(0.2),
+    poison: often(0.02),
     straggle: often(0.1),
     slowStorage: often(0.5),
     slowMs: chance.pick([3, 30, 300, 2_000] as const),

@@ -1,5 +1,5 @@
 import { SagaError } from "../../core/errors.ts";
-import type { ClaimedSaga, Hint, SagaStorage } from "../../ports/storage.ts";
+import type { AppendBatch, ClaimedSaga, Hint, SagaStorage } from "../../ports/storage.ts";
 import type { FakeClock } from "../fake-clock.ts";
 import type { SeededChance } from "../seeded-chance.ts";
 import type { Faults } from "./faults.ts";
@@ -48,6 +48,7 @@ export class FaultyLine {
   readonly #parts: LineParts;
   /** Sagas that a claim took although its answer was lost: an adapter hands them over with the next claim. */
   #doubtful: ClaimedSaga[] = [];
+  readonly #poisoned = new Map<string, "open" | "over">();
 
   constructor(parts: LineParts) {
     this.#parts = parts;
@@ -65,7 +66,7 @@ export class FaultyLine {
       stop: () => storage.stop(),
       listen: (listener) => storage.listen((hint) => this.#hint(listener, hint)),
       journal: {
-        append: (batch) => writes("append", () => journal.append(batch)),
+        append: (batch) => writes("append", async () => this.#poison(batch) ?? journal.append(batch)),
         tails: (ids) => reads("tails", () => journal.tails(ids)),
         startKeyed: (epoch, starts) => writes("startKeyed", () => journal.startKeyed(epoch, starts)),
         startIn: (tx, start) => journal.startIn(tx, start),
@@ -142,6 +143,31 @@ export class FaultyLine {
   async #ifOwned(saga: ClaimedSaga, epoch: number): Promise<ClaimedSaga | undefined> {
     const row = await this.#parts.storage.queries.find(saga.sagaId);
     return row?.owner === epoch ? saga : undefined;
+  }
+
+  /** Throws when an entry of the batch is taken for poisoned. The next time the same saga is not. */
+  #poison({ entries }: AppendBatch): undefined {
+    const { chance, faults, history } = this.#parts;
+    const { poison } = faults();
+    if (poison === 0) return undefined;
+    const poisoned = this.#poisoned;
+    for (const { sagaId } of entries) {
+      if (poisoned.has(sagaId) && poisoned.get(sagaId) === "open") throw this.#refuse(entries, sagaId);
+      if (poisoned.has(sagaId) || !chance.happens(poison)) continue;
+      poisoned.set(sagaId, "open");
+      history.saw("refused writes");
+      throw this.#refuse(entries, sagaId);
+    }
+    return undefined;
+  }
+
+  /** A batch is refused until its poisoned entry stands alone. */
+  #refuse(entries: AppendBatch["entries"], sagaId: string): SagaError {
+    if (entries.every((entry) => entry.sagaId === sagaId)) this.#poisoned.set(sagaId, "over");
+    this.#parts.history.note(
+      `${this.#parts.receiver.name}: a write of ${sagaId.slice(-4)} is refused for good`,
+    );
+    return new SagaError("SAGAZ_STORAGE_REFUSED", { message: "simulated" });
   }
 
   #hint(listener: (hint: Hint) => void, hint: Hint): void {

@@ -14,6 +14,7 @@ export type Sight =
   | "unavailable"
   | "lost acks"
   | "stragglers"
+  | "refused writes"
   | "fenced writes"
   | "duplicate mails"
   | "duplicate starts"
