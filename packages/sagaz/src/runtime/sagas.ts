@@ -58,7 +58,7 @@ export class Sagas {
   /**
    * Starts a saga and answers once it is on record: from then on it ends or is parked, whatever crashes.
    *
-   * @throws SagaError `SAGAZ_INPUT_INVALID`, `SAGAZ_NOT_JSON`, `SAGAZ_PAYLOAD_TOO_LARGE`, `SAGAZ_UNKNOWN_SAGA`,
+   * @throws SagaError `SAGAZ_INPUT_INVALID`, `SAGAZ_NOT_JSON`, `SAGAZ_PAYLOAD_TOO_LARGE`, `SAGAZ_UNKNOWN_SAGA`, `SAGAZ_INVALID_OPTION`,
    * `SAGAZ_IDEMPOTENCY_CONFLICT`, `SAGAZ_START_IN_PROGRESS`, `SAGAZ_TOO_BUSY`.
    */
   async start<Input, Output>(

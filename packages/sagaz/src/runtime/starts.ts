@@ -7,6 +7,7 @@ import { canonicalJson } from "../core/json.ts";
 import type { SagaStarted } from "../core/saga/events.ts";
 import type { KeyedOutcome, SagaStorage, StartRow } from "../ports/storage.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
+import { checkStartOptions } from "./check-start-options.ts";
 import { identity, toStartRow } from "./entry.ts";
 import { KeyedStarts } from "./keyed-starts.ts";
 import { toPayload, validate } from "./payload.ts";
@@ -57,6 +58,7 @@ export class Starts {
   async start(saga: Sagaish | string, input: unknown, options: StartOptions = {}): Promise<Started> {
     const { worker } = this.#parts;
     worker.checkStart(this.#keyed.waiting);
+    checkStartOptions(options);
     const definition = this.#definition(saga);
     const accepted = await accept(definition, input);
     // From here to the writer nothing waits: of many starts at once, each sees the room that the others took.

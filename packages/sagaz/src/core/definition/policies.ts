@@ -71,6 +71,8 @@ export const LIMITS = {
   stepsMax: 1_000,
   /** Characters of a name. */
   nameLengthMax: 200,
+  /** Characters of an idempotency key, a tenant or a correlation id. */
+  keyLengthMax: 500,
   /** One attempt, or a wait that sits in memory (grace, settling). Milliseconds. */
   attemptTimeoutMsMax: DAY,
   /** Any other time an author can set. Milliseconds. */

@@ -70,7 +70,8 @@ export class OpenConnection {
     this.#stayAwake();
     try {
       const query = this.client.query({ text, values: [...(values ?? [])], types: rawText });
-      return await within(query, this.#limits.writeTimeoutMs + (circumstances.lockMs ?? 0), "no answer");
+      const { lockMs = 0, limitMs = this.#limits.writeTimeoutMs } = circumstances;
+      return await within(query, limitMs + lockMs, "no answer");
     } catch (error) {
       if (breaksConnection(error)) this.destroy();
       throw toSagaError(error, circumstances);

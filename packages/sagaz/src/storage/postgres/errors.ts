@@ -6,6 +6,8 @@ export interface Circumstances {
   readonly commits: boolean;
   /** Milliseconds that it may wait for a lock, over and above what an answer may take. */
   readonly lockMs?: number;
+  /** An answer that takes longer than this is worth nothing: in place of the usual bound. */
+  readonly limitMs?: number;
 }
 
 /** The fields of a `pg` error that came from the server. */

@@ -13,6 +13,9 @@ const fenceWaitMs = 1_000;
 const fenceGraceMs = 1_000;
 const lockNotAvailable = "55P03";
 
+/** No heartbeat is given up sooner, in milliseconds, however short the lease. */
+const beatMsLeast = 500;
+
 /** Workers and who owns what. */
 export class PostgresLeases implements LeaseStore {
   readonly #database: Database;
@@ -48,7 +51,9 @@ export class PostgresLeases implements LeaseStore {
   async beat(epoch: number): Promise<Beat> {
     const database = this.#database;
     const statement = { text: database.sql.beat, values: [epoch, database.now()] };
-    const [row] = await database.heart.run(statement, { commits: true });
+    // A dead connection must not cost the lease: after half of it there is still time to beat on another one.
+    const limitMs = Math.max(beatMsLeast, database.leaseMs / 2);
+    const [row] = await database.heart.run(statement, { commits: true, limitMs });
     must(row !== undefined, "a heartbeat is answered");
     const now = Number(row["now"]);
     database.noteNow(now);
