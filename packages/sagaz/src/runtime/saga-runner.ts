@@ -261,9 +261,10 @@ export class SagaRunner {
   deliver(mail: Mail): void {
     if (this.#gone || this.#releasing) return; // it stays unread, for whoever claims the saga next
     if (this.#turnToAppend.isTaken) return this.#turnToAppend.defer(() => this.deliver(mail));
-    if (!this.#mail.take(mail)) return;
+    const arrival = this.#mail.take(mail);
+    if (arrival === "repeat") return;
     try {
-      this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));
+      if (arrival === "new") this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));
       this.#recording.answers(mail.mailId);
     } catch (error) {
       this.#refuse(mail, error);

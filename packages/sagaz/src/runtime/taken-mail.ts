@@ -3,7 +3,8 @@ import type { MailState } from "./runner-host.ts";
 
 /** What one owner has read of a saga's mail, so that nothing is answered twice and nothing is slept beside. */
 export class TakenMail {
-  readonly #ids = new Set<string>();
+  /** Of each one taken, by id, its place in the order of sending. */
+  readonly #taken = new Map<string, number>();
   #seq: number;
   #isFetched: boolean;
   /** Refusals on their way to the storage. */
@@ -14,12 +15,16 @@ export class TakenMail {
     this.#isFetched = fetched;
   }
 
-  /** Notes mail that has come; false for a repeat of what was taken already. */
-  take({ mailId, mailSeq }: Mail): boolean {
-    if (this.#ids.has(mailId)) return false;
-    this.#ids.add(mailId);
+  /**
+   * Notes mail that has come. `repeat`: it was taken already, and its answer is under way. `again`: its sender, not
+   * knowing that it had arrived, sent it once more after it was answered; there is nothing left to do but to clear it.
+   */
+  take({ mailId, mailSeq }: Mail): "new" | "repeat" | "again" {
+    const known = this.#taken.get(mailId);
+    if (known === mailSeq) return "repeat";
+    this.#taken.set(mailId, mailSeq);
     this.#seq = Math.max(this.#seq, mailSeq);
-    return true;
+    return known === undefined ? "new" : "again";
   }
 
   /** All mail that had been sent when this saga was claimed is here. */
@@ -33,7 +38,7 @@ export class TakenMail {
     const stored = await isStored;
     this.#refusing--;
     if (stored) return;
-    this.#ids.delete(mailId);
+    this.#taken.delete(mailId);
     this.#isFetched = false;
   }
 
