@@ -67,10 +67,16 @@ export class KeyedStarts {
       batch.forEach((waiting, i) => this.#done(waiting, outcomes[i], epochs));
     } catch (error) {
       if (batch.length === 1 || isSagaError(error, "SAGAZ_FENCED"))
-        for (const { reject } of batch) reject(error);
+        for (const waiting of batch) this.#failed(waiting, error);
       // One that is refused must not sink its neighbours.
       else for (const waiting of batch) await this.#write([waiting]);
     }
+  }
+
+  /** An earlier try may have come through after all: then the saga is ours, and somebody has to run it. */
+  #failed({ start: { sagaId }, reject }: Waiting, error: unknown): void {
+    if (isSagaError(error)) this.#worker.notWritten({ sagaId, ackedSeq: 0 }, error);
+    reject(error);
   }
 
   /** A start in doubt is simply repeated: its own key then answers with its own id. */
