@@ -55,9 +55,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "mail that was taken is taken again",
-    file: "runtime/taken-mail.ts",
-    text: "if (this.#ids.has(mailId)) return false;",
-    replacement: "",
+    file: "runtime/saga-runner.ts",
+    text: 'if (arrival === "repeat") return;',
+    replacement:
+      'if (arrival === "repeat") this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));',
   },
   {
     name: "a write is acknowledged before it is done",
@@ -74,8 +75,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "mail is answered without a trace in the journal",
     file: "runtime/saga-runner.ts",
-    text: "this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));",
-    replacement: "answer(this.#view(), JSON.parse(mail.body) as SagaRequest);",
+    text: 'if (arrival === "new") this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));',
+    replacement: 'if (arrival === "new") answer(this.#view(), JSON.parse(mail.body) as SagaRequest);',
   },
   {
     name: "what may have been done is not undone",

@@ -122,7 +122,7 @@ export class WatchedStorage {
   unread(): readonly string[] {
     return [...this.#tables.mailboxes].flatMap(([sagaId, box]) => {
       const waiting = [...box.mails.values()].filter(({ refusal }) => !refusal);
-      return waiting.map(({ mail }) => `${mail.kind} to ${sagaId}`);
+      return waiting.map(({ mail }) => `${mail.kind} (mail ${mail.mailSeq} of ${box.lastSeq}) to ${sagaId}`);
     });
   }
 
@@ -223,7 +223,8 @@ export class WatchedStorage {
     if (saga.parkedReason === "definition_missing" && saga.definition.holders.size === 0) return;
     if (!this.#tables.mailboxes.get(sagaId)?.unread) return;
     if (saga.wakeAt !== null && saga.wakeAt <= this.#tables.now() + napMsMax) return;
-    this.#history.breach("a saga that nobody owns never sleeps beside unread mail", sagaId);
+    const mail = this.unread().filter((text) => text.endsWith(sagaId));
+    this.#history.breach("a saga that nobody owns never sleeps beside unread mail", mail.join(", "));
   }
 }
 
