@@ -4,8 +4,9 @@ import type { Log } from "../ports/log.ts";
 import type { ClaimedSaga, SagaStorage } from "../ports/storage.ts";
 import { keepTrying } from "./patience.ts";
 
-/** Refusals of one saga's write at one place before it is parked as stuck. */
-const REFUSALS_MAX = 5;
+/** Refusals of one saga's write at one place before it is parked as stuck. Conflicts may be races, several in a row. */
+const REFUSALS_MAX = 2;
+const CONFLICTS_MAX = 5;
 
 /** What {@link Reload} needs of its worker. */
 export interface ReloadParts {
@@ -50,7 +51,8 @@ export class Reload {
     const before = this.#refusals.get(sagaId);
     const count = before?.ackedSeq === ackedSeq ? before.count + 1 : 1;
     this.#refusals.set(sagaId, { ackedSeq, count });
-    if (count >= REFUSALS_MAX) this.#load(sagaId, (saga) => onHopeless(saga, error.message));
+    const limit = error.code === "SAGAZ_CONFLICT" ? CONFLICTS_MAX : REFUSALS_MAX;
+    if (count >= limit) this.#load(sagaId, (saga) => onHopeless(saga, error.message));
     else this.begin(sagaId);
   }
 
