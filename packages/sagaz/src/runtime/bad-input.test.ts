@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { saga as build } from "../core/definition/builder.ts";
 import { unchecked } from "../core/definition/standard-schema.ts";
+import { SagaError } from "../core/errors.ts";
 import { Stage, Trace } from "../../../../tests/engine/stage.ts";
 import { ClassicSaga } from "./classic-saga.ts";
 
@@ -239,11 +240,18 @@ test("a poisoned write does not sink its neighbours", async () => {
   await using stage = await Stage.open();
   const saga = new ClassicSaga({ name: "neighbours" }).addStep("a", () => 1);
   const process = await stage.process(saga);
-  // A raw NUL in an attribute cannot be stored anywhere: that start is refused, the others of the batch are not.
+  // Something that the storage will not take: that start is refused, the others of its batch are not.
+  const { journal } = stage.storage;
+  const append = journal.append.bind(journal);
+  journal.append = async (batch) => {
+    const isPoisoned = batch.entries.some(({ start }) => start?.attributes?.includes("poison") === true);
+    if (isPoisoned) throw new SagaError("SAGAZ_STORAGE_REFUSED", { message: "a test says no" });
+    return append(batch);
+  };
   const starts = await stage.drive(
     Promise.allSettled(
       Array.from({ length: 20 }, (_, i) =>
-        process.sagas.start(saga, null, { attributes: { n: i === 7 ? "\0" : "fine" } }),
+        process.sagas.start(saga, null, { attributes: { n: i === 7 ? "poison" : "fine" } }),
       ),
     ),
   );
