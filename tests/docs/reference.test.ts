@@ -50,7 +50,7 @@ function fieldsOf(name: string, source: string): string[] {
 
 test.each([
   ["OrchestratorOptions", "runtime/orchestrator.ts"],
-  ["StartOptions", "runtime/starts.ts"],
+  ["StartOptions", "runtime/start-options.ts"],
   ["PostgreSQLStorageOptions", "storage/postgres/index.ts"],
   ["EmbeddedPostgresOptions", "storage/embedded/embedded-postgres.ts"],
   ["RetryPolicy", "core/definition/policies.ts"],

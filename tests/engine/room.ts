@@ -1,5 +1,5 @@
 import type { SagaStorage } from "../../packages/sagaz/src/ports/storage.ts";
-import type { StartOptions } from "../../packages/sagaz/src/runtime/starts.ts";
+import type { StartOptions } from "../../packages/sagaz/src/runtime/start-options.ts";
 
 /** A storage with nothing in it, and what a test may do to it from outside. */
 export interface Room {

@@ -14,14 +14,14 @@ import type { SagaResult } from "./saga-result.ts";
 import { viewOf } from "./saga-view.ts";
 import type { SagaView } from "./saga-view.ts";
 import { Starts } from "./starts.ts";
-import type { StartOptions } from "./starts.ts";
+import type { StartOptions } from "./start-options.ts";
 import { plan } from "./undo-plan.ts";
 import type { UndoPlan } from "./undo-plan.ts";
 import type { Worker } from "./worker.ts";
 
 export type { Reason } from "./requests.ts";
 export type { WaitOptions } from "./results.ts";
-export type { StartOptions } from "./starts.ts";
+export type { StartOptions } from "./start-options.ts";
 
 /** A saga that was started, or found. */
 export interface SagaHandle<Output = unknown> {

@@ -7,28 +7,13 @@ import { canonicalJson } from "../core/json.ts";
 import type { SagaStarted } from "../core/saga/events.ts";
 import type { KeyedOutcome, SagaStorage, StartRow } from "../ports/storage.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
-import { checkStartOptions } from "./check-start-options.ts";
+import { checkStartOptions } from "./start-options.ts";
+import type { StartOptions } from "./start-options.ts";
 import { identity, toStartRow } from "./entry.ts";
 import { KeyedStarts } from "./keyed-starts.ts";
 import { toPayload, validate } from "./payload.ts";
 import type { Registry } from "./registry.ts";
 import type { Worker } from "./worker.ts";
-
-/** How to start a saga. */
-export interface StartOptions {
-  /** The same key starts one saga, whoever comes first: per definition and tenant, for as long as the saga is kept. */
-  readonly idempotencyKey?: string;
-  readonly correlationId?: string;
-  readonly tenantId?: string;
-  /** Handed to every step as `ctx.headers`. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Free attributes to list by. */
-  readonly attributes?: Readonly<Record<string, string>>;
-  /** Not before this time. */
-  readonly startAt?: Date;
-  /** Starts inside the caller's own transaction: the saga exists if and only if that commits. */
-  readonly tx?: SqlRunner;
-}
 
 /** The outcome of a start that is on record. */
 export interface Started {

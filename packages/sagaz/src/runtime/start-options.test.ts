@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { checkStartOptions } from "./check-start-options.ts";
-import type { StartOptions } from "./starts.ts";
+import { checkStartOptions } from "./start-options.ts";
+import type { StartOptions } from "./start-options.ts";
 
 const refused: readonly [what: string, options: Record<string, unknown>][] = [
   ["an empty key", { idempotencyKey: "" }],

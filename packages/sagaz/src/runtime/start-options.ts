@@ -1,6 +1,22 @@
+import type { SqlRunner } from "../core/definition/context.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { SagaError } from "../core/errors.ts";
-import type { StartOptions } from "./starts.ts";
+
+/** How to start a saga. */
+export interface StartOptions {
+  /** The same key starts one saga, whoever comes first: per definition and tenant, for as long as the saga is kept. */
+  readonly idempotencyKey?: string;
+  readonly correlationId?: string;
+  readonly tenantId?: string;
+  /** Handed to every step as `ctx.headers`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Free attributes to list by. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** Not before this time. */
+  readonly startAt?: Date;
+  /** Starts inside the caller's own transaction: the saga exists if and only if that commits. */
+  readonly tx?: SqlRunner;
+}
 
 /**
  * Checks what a caller says about a start before anything is stored: it comes from requests as often as from code.
