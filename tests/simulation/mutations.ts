@@ -187,12 +187,6 @@ export const mutations: readonly Mutation[] = [
     replacement: "",
   },
   {
-    name: "an owner who is giving a saga up still decides for it",
-    file: "runtime/saga-runner.ts",
-    text: "if (this.#gone || this.#releasing) return this.#settledElsewhere(task, outcome);",
-    replacement: "if (this.#gone) return this.#settledElsewhere(task, outcome);",
-  },
-  {
     name: "a straggling write of our own is taken for another's",
     file: "runtime/journal-writer.ts",
     text: 'return error.retryable || (isInDoubt && error.code === "SAGAZ_CONFLICT");',
