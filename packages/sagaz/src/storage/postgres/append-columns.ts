@@ -1,5 +1,5 @@
-import type { NewMail, RowChange } from "../../ports/storage.ts";
-import type { FoldedBatch, NewRow } from "./fold-batch.ts";
+import type { NewMail } from "../../ports/storage.ts";
+import type { ChangedRow, FoldedBatch, KnownSaga, NewRow } from "./fold-batch.ts";
 import { boolArray, int4Array, textArray, timeArray, uuidArray } from "./binary-arrays.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 
@@ -7,20 +7,19 @@ import { createdAtOf } from "../../core/saga/saga-id.ts";
 export function toColumns(folded: FoldedBatch): unknown[] {
   return [
     ...eventColumns(folded.events),
-    ...newRowColumns([...folded.news.values()]),
-    ...changeColumns(folded),
-    ...idColumns([...folded.checks]),
+    ...newRowColumns(folded.news),
+    ...changeColumns(folded.changed),
+    ...knownColumns(folded.checked),
     ...readMailColumns(folded.readMails),
     mailColumn(folded.mails),
-    closedColumn(folded.changes),
+    closedColumn(folded.changed),
     missingColumn(folded),
   ];
 }
 
-const nothing = (columns: number): null[] => Array.from({ length: columns }, () => null);
+const nothing = (columns: number): null[] => new Array<null>(columns).fill(null);
 
 function idColumns(sagaIds: readonly string[]): unknown[] {
-  if (sagaIds.length === 0) return nothing(2);
   // The times first: reading them checks the ids.
   const times = timeArray(sagaIds.map(createdAtOf));
   return [uuidArray(sagaIds), times];
@@ -69,13 +68,16 @@ function firstWake({ start, change }: NewRow): number | null {
   return start.owned ? null : (start.wakeAt ?? 0);
 }
 
-/** In the order of ids, in which everyone locks rows: two batches never wait for each other. */
-function changeColumns({ changes, wrote }: FoldedBatch): unknown[] {
-  if (changes.size === 0) return nothing(13);
-  const sagaIds = [...changes.keys()].sort();
-  const rows = sagaIds.flatMap((sagaId) => changes.get(sagaId) ?? []);
+function knownColumns(sagas: readonly KnownSaga[]): unknown[] {
+  if (sagas.length === 0) return nothing(3);
+  return [...idColumns(sagas.map(({ sagaId }) => sagaId)), int4Array(sagas.map(({ after }) => after))];
+}
+
+function changeColumns(changed: readonly ChangedRow[]): unknown[] {
+  if (changed.length === 0) return nothing(14);
+  const rows = changed.map(({ change }) => change);
   return [
-    ...idColumns(sagaIds),
+    ...knownColumns(changed),
     textArray(rows.map((row) => row.status)),
     textArray(rows.map((row) => row.waitingFor)),
     textArray(rows.map((row) => row.parkedReason)),
@@ -86,7 +88,7 @@ function changeColumns({ changes, wrote }: FoldedBatch): unknown[] {
     boolArray(rows.map((row) => row.release !== undefined)),
     timeArray(rows.map((row) => row.release?.wakeAt ?? null)),
     int4Array(rows.map((row) => row.release?.mailSeq ?? 0)),
-    boolArray(sagaIds.map((sagaId) => wrote.has(sagaId))),
+    boolArray(changed.map(({ wrote }) => wrote)),
   ];
 }
 
@@ -109,16 +111,20 @@ function mailColumn(mails: readonly NewMail[]): string | null {
 }
 
 /** Sagas that are given up for want of their definition: it may have come just now. */
-function missingColumn({ changes, news }: FoldedBatch): string | null {
-  const given = [...changes, ...[...news].map(([sagaId, { change }]) => [sagaId, change] as const)];
-  const missing = given.filter(
-    ([, row]) => row?.parkedReason === "definition_missing" && row.release?.wakeAt === null,
-  );
+function missingColumn({ changed, news }: FoldedBatch): string | null {
+  const missing = [
+    ...changed.filter(lacksDefinition).map(({ sagaId }) => sagaId),
+    ...news.filter(lacksDefinition).map(({ start }) => start.sagaId),
+  ];
   if (missing.length === 0) return null;
-  return JSON.stringify(missing.map(([saga]) => ({ saga, created: new Date(createdAtOf(saga)) })));
+  return JSON.stringify(missing.map((saga) => ({ saga, created: new Date(createdAtOf(saga)) })));
 }
 
-function closedColumn(changes: ReadonlyMap<string, RowChange>): Buffer | null {
-  const closed = [...changes].filter(([, row]) => row.status === "forced_closed").map(([sagaId]) => sagaId);
-  return closed.length === 0 ? null : uuidArray(closed);
+function lacksDefinition({ change }: NewRow | ChangedRow): boolean {
+  return change?.parkedReason === "definition_missing" && change.release?.wakeAt === null;
+}
+
+function closedColumn(changed: readonly ChangedRow[]): Buffer | null {
+  const closed = changed.filter(({ change }) => change.status === "forced_closed");
+  return closed.length === 0 ? null : uuidArray(closed.map(({ sagaId }) => sagaId));
 }

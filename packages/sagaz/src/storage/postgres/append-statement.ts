@@ -15,7 +15,7 @@ export function toStatement(
   batch: AppendBatch,
 ): { readonly statement: Statement; readonly folded: FoldedBatch } {
   const folded = foldBatch(batch);
-  for (const sagaId of folded.news.keys()) database.checkSkew(sagaId);
+  for (const { start } of folded.news) database.checkSkew(start.sagaId);
   const values = [
     batch.epoch,
     database.now(),
@@ -29,15 +29,15 @@ export function toStatement(
 
 /** The new sagas of a batch. */
 export function* startsOf(folded: FoldedBatch): Iterable<StartRow> {
-  for (const { start } of folded.news.values()) yield start;
+  for (const { start } of folded.news) yield start;
 }
 
 /** The oldest and the youngest saga whose row is looked at. */
-function rangeOf({ changes, checks }: FoldedBatch): [from: string | null, to: string | null] {
+function rangeOf({ changed, checked }: FoldedBatch): [from: string | null, to: string | null] {
   let from = Number.POSITIVE_INFINITY;
   let to = Number.NEGATIVE_INFINITY;
-  for (const ids of [changes.keys(), checks.keys()]) {
-    for (const sagaId of ids) {
+  for (const sagas of [changed, checked]) {
+    for (const { sagaId } of sagas) {
       const at = createdAtOf(sagaId);
       if (at < from) from = at;
       if (at > to) to = at;

@@ -33,7 +33,8 @@ function fixedArray<T>(
 ): Buffer {
   const buffer = startArray(element.oid, values.length, values.length * (4 + element.bytes));
   let offset = headerBytes;
-  for (const value of values) {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? null;
     if (value === null) {
       offset = buffer.writeInt32BE(-1, offset);
     } else {

@@ -29,15 +29,26 @@ test("entries of one saga become one change of its row, the last", () => {
     toEntry(one, 3),
     toEntry(one, 4, { events: [event("a"), event("b")], row: toRow({ error: "last" }) }),
   );
-  expect([...folded.changes]).toEqual([[one, toRow({ error: "last" })]]);
+  expect(folded.changed).toEqual([{ sagaId: one, change: toRow({ error: "last" }), after: 1, wrote: true }]);
   expect(folded.events.seq).toEqual([2, 3, 4, 5]);
-  expect([...folded.checks]).toEqual([]);
-  expect([...folded.wrote]).toEqual([one]);
+  expect(folded.checked).toEqual([]);
 });
 
 test("a saga whose row stays as it is has its owner checked", () => {
-  const folded = fold(toEntry(one, 2), toEntry(two, 2, { events: [], row: released(null) }));
-  expect([[...folded.checks], [...folded.changes.keys()], [...folded.wrote]]).toEqual([[one], [two], [one]]);
+  const folded = fold(toEntry(one, 2), toEntry(two, 7, { events: [], row: released(null) }));
+  expect(folded.checked).toEqual([{ sagaId: one, after: 1 }]);
+  expect(folded.changed).toEqual([{ sagaId: two, change: released(null), after: 6, wrote: false }]);
+});
+
+test("rows change in the order of their ids, whatever the order of the entries", () => {
+  const folded = fold(toEntry(two, 2, { row: toRow() }), toEntry(one, 2, { row: toRow() }));
+  expect(folded.changed.map(({ sagaId }) => sagaId)).toEqual([one, two]);
+});
+
+test("a gap between the entries of one saga is a conflict", () => {
+  expect(() => fold(toEntry(one, 2), toEntry(one, 4))).toThrow(
+    expect.objectContaining({ code: "SAGAZ_CONFLICT", details: { sagaId: one, seq: 4 } }) as Error,
+  );
 });
 
 test("a saga that begins in the batch is inserted as the batch leaves it", () => {
@@ -46,8 +57,8 @@ test("a saga that begins in the batch is inserted as the batch leaves it", () =>
     toEntry(one, 2, { row: toRow({ status: "completed", finished: true }) }),
     toEntry(one, 3),
   );
-  expect(folded.news.get(one)?.change?.status).toBe("completed");
-  expect([folded.changes.size, folded.checks.size]).toEqual([0, 0]);
+  expect(folded.news).toMatchObject([{ start: { sagaId: one }, change: { status: "completed" } }]);
+  expect([folded.changed, folded.checked]).toEqual([[], []]);
 });
 
 test("spawned sagas begin with their own first event; mail keeps its order", () => {

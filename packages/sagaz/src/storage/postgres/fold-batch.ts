@@ -1,10 +1,25 @@
+import { SagaError } from "../../core/errors.ts";
 import { must } from "../../core/must.ts";
 import type { AppendBatch, AppendEntry, NewMail, RowChange, StartRow } from "../../ports/storage.ts";
 
 /** A saga's row as it will be inserted: its start, and what the batch itself changes in it. */
 export interface NewRow {
   readonly start: StartRow;
-  change: RowChange | undefined;
+  readonly change: RowChange | undefined;
+}
+
+/** A saga that was there before the batch. */
+export interface KnownSaga {
+  readonly sagaId: string;
+  /** Seq of the event that the batch goes on from: it has to be stored, since a journal has no gaps. */
+  readonly after: number;
+}
+
+/** One whose row changes. */
+export interface ChangedRow extends KnownSaga {
+  readonly change: RowChange;
+  /** True when it has events in this batch. */
+  readonly wrote: boolean;
 }
 
 /** A batch sorted by what it does to which table. Several entries of one saga have become one change of its row. */
@@ -16,44 +31,60 @@ export interface FoldedBatch {
     readonly step: (string | null)[];
     readonly data: string[];
   };
-  readonly news: Map<string, NewRow>;
-  readonly changes: Map<string, RowChange>;
-  /** Sagas with events in this batch. */
-  readonly wrote: Set<string>;
+  readonly news: NewRow[];
+  /** In the order of ids, in which everyone locks rows: two batches never wait for each other. */
+  readonly changed: ChangedRow[];
   /** Sagas whose row stays as it is: only their owner is checked. */
-  readonly checks: Set<string>;
+  readonly checked: KnownSaga[];
   readonly mails: NewMail[];
   readonly readMails: { readonly saga: string[]; readonly mail: string[] };
 }
 
-/** Sorts a batch; pure. */
+/** What has come of one saga so far. */
+interface Folding {
+  readonly sagaId: string;
+  readonly start: StartRow | undefined;
+  readonly after: number;
+  /** Seq of its next event here. */
+  next: number;
+  change: RowChange | undefined;
+  wrote: boolean;
+}
+
+/**
+ * Sorts a batch; pure.
+ *
+ * @throws SagaError `SAGAZ_CONFLICT` when a saga's entries leave a gap between them.
+ */
 export function foldBatch(batch: AppendBatch): FoldedBatch {
   const folded: FoldedBatch = {
     events: { saga: [], seq: [], type: [], step: [], data: [] },
-    news: new Map(),
-    changes: new Map(),
-    wrote: new Set(),
-    checks: new Set(),
+    news: [],
+    changed: [],
+    checked: [],
     mails: [],
     readMails: { saga: [], mail: [] },
   };
-  for (const entry of batch.entries) foldEntry(folded, entry);
-  for (const changed of folded.changes.keys()) folded.checks.delete(changed);
+  const sagas = new Map<string, Folding>();
+  for (const entry of batch.entries) foldEntry(folded, sagas, entry);
+  for (const { sagaId, start, change, after, wrote } of sagas.values()) {
+    if (start !== undefined) folded.news.push({ start, change });
+    else if (change !== undefined) folded.changed.push({ sagaId, change, after, wrote });
+    else folded.checked.push({ sagaId, after });
+  }
+  folded.changed.sort((a, b) => (a.sagaId < b.sagaId ? -1 : 1));
   return folded;
 }
 
-function foldEntry(folded: FoldedBatch, entry: AppendEntry): void {
-  const { sagaId, events } = entry;
-  if (entry.start !== undefined) addNew(folded, entry.start);
-  if (events.length > 0) folded.wrote.add(sagaId);
-  for (let index = 0; index < events.length; index += 1) {
-    const event = events[index];
-    if (event !== undefined) addEvent(folded, { sagaId, seq: entry.firstSeq + index }, event);
-  }
-  foldRow(folded, entry);
+function foldEntry(folded: FoldedBatch, sagas: Map<string, Folding>, entry: AppendEntry): void {
+  const { sagaId, events, firstSeq } = entry;
+  const saga = sagas.get(sagaId) ?? begin(sagas, { sagaId, start: entry.start, firstSeq });
+  if (firstSeq !== saga.next) throw new SagaError("SAGAZ_CONFLICT", { sagaId, seq: firstSeq });
+  for (const event of events) addEvent(folded, saga, event);
+  if (entry.row !== undefined) saga.change = entry.row;
   for (const spawn of entry.spawns) {
-    addNew(folded, spawn);
-    addEvent(folded, { sagaId: spawn.sagaId, seq: 1 }, spawn.started);
+    const born = begin(sagas, { sagaId: spawn.sagaId, start: spawn, firstSeq: 1 });
+    addEvent(folded, born, spawn.started);
   }
   for (const mail of entry.mails) folded.mails.push(mail);
   for (const mail of entry.readMails) {
@@ -62,30 +93,22 @@ function foldEntry(folded: FoldedBatch, entry: AppendEntry): void {
   }
 }
 
-function foldRow(folded: FoldedBatch, { sagaId, row }: AppendEntry): void {
-  const born = folded.news.get(sagaId);
-  if (born !== undefined) {
-    if (row !== undefined) born.change = row;
-  } else if (row !== undefined) {
-    folded.changes.set(sagaId, row);
-  } else {
-    folded.checks.add(sagaId);
-  }
+function begin(
+  sagas: Map<string, Folding>,
+  { sagaId, start, firstSeq }: { sagaId: string; start: StartRow | undefined; firstSeq: number },
+): Folding {
+  must(start === undefined || start.idempotencyKey === null, "a keyed start goes through startKeyed");
+  const saga = { sagaId, start, after: firstSeq - 1, next: firstSeq, change: undefined, wrote: false };
+  sagas.set(sagaId, saga);
+  return saga;
 }
 
-function addNew(folded: FoldedBatch, start: StartRow): void {
-  must(start.idempotencyKey === null, "a start with an idempotency key goes through startKeyed");
-  folded.news.set(start.sagaId, { start, change: undefined });
-}
-
-function addEvent(
-  { events }: FoldedBatch,
-  place: { sagaId: string; seq: number },
-  event: AppendEntry["events"][number],
-): void {
-  events.saga.push(place.sagaId);
-  events.seq.push(place.seq);
+function addEvent({ events }: FoldedBatch, saga: Folding, event: AppendEntry["events"][number]): void {
+  events.saga.push(saga.sagaId);
+  events.seq.push(saga.next);
   events.type.push(event.type);
   events.step.push(event.step);
   events.data.push(event.data);
+  saga.next += 1;
+  saga.wrote = true;
 }

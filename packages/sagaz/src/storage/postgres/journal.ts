@@ -130,13 +130,13 @@ export class PostgresJournal implements JournalStore {
 
   /** After the commit: what others may want to know, and what need not be told again. */
   #announce(folded: FoldedBatch): void {
-    if (folded.news.size > 0) this.#database.noteDefinitions(startsOf(folded));
+    if (folded.news.length > 0) this.#database.noteDefinitions(startsOf(folded));
     if (folded.mails.length > 0) this.#hints.tell("mail");
-    const { news, changes } = folded;
+    const { news, changed } = folded;
     const isForOthers =
-      [...news.values()].some((row) => !row.start.owned) || [...changes.values()].some(isDueSoon);
+      news.some(({ start }) => !start.owned) || changed.some(({ change }) => isDueSoon(change));
     if (isForOthers || folded.mails.length > 0) this.#hints.tell("work");
-    if ([...changes.values()].some(isOver)) this.#hints.tell("ended");
+    if (changed.some(({ change }) => isOver(change))) this.#hints.tell("ended");
   }
 
   #noteDoubt(epoch: number, error: unknown): void {
