@@ -7,6 +7,8 @@ import { judge } from "./doubt.ts";
 /** Entries of one batch, and roughly the bytes of their payloads. */
 const BATCH_ENTRIES_MAX = 1_000;
 const BATCH_BYTES_MAX = 4_194_304;
+/** From this many entries on a queue goes out in two halves; below, a second write costs more than it gains. */
+const CONVOY_ENTRIES = 128;
 /** Writes under way at a time: while the database works on one, the process handles the answer to the other. */
 const WRITES_AT_ONCE = 2;
 /** Entries that may wait; starts beyond that are refused with `SAGAZ_TOO_BUSY`. */
@@ -132,10 +134,10 @@ export class JournalWriter {
     const batch: Waiting[] = [];
     const left: Waiting[] = [];
     let bytes = 0;
+    const most = this.#entriesMax();
     for (const waiting of this.#queue) {
       const { entry } = waiting;
-      const isFull =
-        batch.length >= BATCH_ENTRIES_MAX || (batch.length > 0 && bytes + sizeOf(entry) > BATCH_BYTES_MAX);
+      const isFull = batch.length >= most || (batch.length > 0 && bytes + sizeOf(entry) > BATCH_BYTES_MAX);
       if (isFull || this.#inFlight.has(entry.sagaId)) left.push(waiting);
       else {
         bytes += sizeOf(entry);
@@ -145,6 +147,16 @@ export class JournalWriter {
     this.#queue = left;
     for (const { entry } of batch) this.#inFlight.add(entry.sagaId);
     return batch;
+  }
+
+  /**
+   * A long queue goes out in two halves when nothing is under way. In one batch all sagas would march in step: the
+   * process waits while the database works, and the database while the process does.
+   */
+  #entriesMax(): number {
+    const { length } = this.#queue;
+    const isConvoy = this.#writes === 0 && length >= CONVOY_ENTRIES;
+    return Math.min(BATCH_ENTRIES_MAX, isConvoy ? length >> 1 : length);
   }
 
   /** Writes a batch, whatever it takes; afterwards each of its entries has heard how it ended. */
