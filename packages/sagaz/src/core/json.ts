@@ -9,51 +9,65 @@ import { need } from "./must.ts";
  * @throws SagaError `SAGAZ_NOT_JSON` with the path of the first value that would change.
  */
 export function checkJson(value: unknown, what: string): void {
-  check(value, { what, path: "$", above: [] });
+  const flaw = value === undefined ? undefined : findFlaw(value, 0);
+  if (flaw) throw new SagaError("SAGAZ_NOT_JSON", { what, why: flaw.why, path: `$${flaw.path}` });
 }
 
-interface Place {
-  readonly what: string;
-  readonly path: string;
-  readonly above: readonly object[];
+/** What JSON would change, and where: the path grows on the way out, so that a value without a flaw costs no texts. */
+interface Flaw {
+  why: string;
+  path: string;
+  /** Of a value that is nested too deeply: its innermost part, which a circle leads back to. */
+  readonly deepest?: object;
 }
 
 const DEPTH_MAX = 200;
 
-function check(value: unknown, place: Place): void {
-  if (typeof value === "object") {
-    if (value !== null) checkObject(value, place);
-  } else if (typeof value === "number") {
-    if (!Number.isFinite(value)) throw notJson(place, `${value} is no JSON number`);
-  } else if (value === undefined) {
-    if (place.path !== "$") throw notJson(place, "undefined has no place in a list");
-  } else if (typeof value !== "string" && typeof value !== "boolean") {
-    throw notJson(place, `a ${typeof value} is no JSON value`);
+function findFlaw(value: unknown, depth: number): Flaw | undefined {
+  if (typeof value === "object") return value === null ? undefined : findInObject(value, depth);
+  if (typeof value === "string" || typeof value === "boolean") return undefined;
+  if (typeof value !== "number") {
+    const why =
+      value === undefined ? "undefined has no place in a list" : `a ${typeof value} is no JSON value`;
+    return { why, path: "" };
   }
+  return Number.isFinite(value) ? undefined : { why: `${value} is no JSON number`, path: "" };
 }
 
-function checkObject(value: object, place: Place): void {
-  const { what, path } = place;
-  if (place.above.includes(value)) throw notJson(place, "it contains itself");
-  if (place.above.length >= DEPTH_MAX) throw notJson(place, `it is nested deeper than ${DEPTH_MAX}`);
-  const above = [...place.above, value];
+function findInObject(value: object, depth: number): Flaw | undefined {
+  if (depth >= DEPTH_MAX) return { why: `it is nested deeper than ${DEPTH_MAX}`, path: "", deepest: value };
   if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) check(value[i], { what, path: `${path}[${i}]`, above });
-    return;
+    for (let i = 0; i < value.length; i++) {
+      const flaw = findFlaw(value[i], depth + 1);
+      if (flaw) return outOf(value, flaw, `[${i}]`);
+    }
+    return undefined;
   }
-  checkPlain(value, place);
-  for (const [key, one] of Object.entries(value)) {
-    if (one !== undefined) check(one, { what, path: `${path}.${key}`, above });
+  const flaw = findUnlikeness(value);
+  if (flaw) return flaw;
+  for (const key of Object.keys(value)) {
+    const one = (value as Readonly<Record<string, unknown>>)[key];
+    const inner = one === undefined ? undefined : findFlaw(one, depth + 1);
+    if (inner) return outOf(value, inner, `.${key}`);
   }
+  return undefined;
 }
 
-function checkPlain(value: object, place: Place): void {
+function outOf(value: object, flaw: Flaw, place: string): Flaw {
+  // The outermost place that the circle comes back to is the one to show.
+  if (flaw.deepest === value) return { why: "it contains itself", path: place, deepest: value };
+  flaw.path = place + flaw.path;
+  return flaw;
+}
+
+/** Why an object, whatever it holds, would not come back as it is. */
+function findUnlikeness(value: object): Flaw | undefined {
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
-    throw notJson(place, `a ${className(value)} would come back as something else`);
-  }
+  if (prototype !== null && prototype !== Object.prototype && Object.getPrototypeOf(prototype) !== null)
+    return { why: `a ${className(value)} would come back as something else`, path: "" };
   if ("toJSON" in value && typeof value.toJSON === "function")
-    throw notJson(place, "its toJSON would change it");
+    return { why: "its toJSON would change it", path: "" };
+  return undefined;
 }
 
 function className(value: object): string {
@@ -61,10 +75,6 @@ function className(value: object): string {
   return typeof constructor?.name === "string" && constructor.name !== ""
     ? constructor.name
     : "object of a class";
-}
-
-function notJson({ what, path }: Place, why: string): SagaError {
-  return new SagaError("SAGAZ_NOT_JSON", { what, why, path });
 }
 
 /** Bytes of a text in UTF-8; half of a surrogate pair alone counts as the replacement character that it becomes. */

@@ -3,8 +3,9 @@ import { stepNameOf } from "../core/definition/decorators.ts";
 import { fromThrown, toRecordedError } from "../core/decide/outcome.ts";
 import type { Outcome } from "../core/decide/outcome.ts";
 import { actionKeyOf, idempotencyKey } from "../core/decide/task.ts";
-import type { Task } from "../core/decide/view.ts";
+import type { LiveTask, Task } from "../core/decide/view.ts";
 import type { SagaDefinition, StepDefinition } from "../core/definition/definition.ts";
+import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { SagaError } from "../core/errors.ts";
 import { findStep } from "../core/saga/state.ts";
@@ -23,21 +24,25 @@ export interface AttemptScope {
 }
 
 /** One call of a user's function, and the means to stop it. */
-export class Attempt {
+export class Attempt implements LiveTask {
   readonly task: Task;
+  readonly startedAt: number;
+  abortedAt: number | undefined;
+  abortedFor: "timeout" | "cut_off" | undefined;
   readonly #scope: AttemptScope;
   #controller: AbortController | undefined;
-  #aborted: "timeout" | "cut_off" | undefined;
 
-  constructor(task: Task, scope: AttemptScope) {
+  constructor(task: Task, startedAt: number, scope: AttemptScope) {
     this.task = task;
+    this.startedAt = startedAt;
     this.#scope = scope;
   }
 
   /** Tells the function to stop. What it does from now on is its own affair, but what it returns still counts. */
-  abort(cause: "timeout" | "cut_off"): void {
-    if (this.#aborted) return;
-    this.#aborted = cause;
+  abort(cause: "timeout" | "cut_off", at: number): void {
+    if (this.abortedFor) return;
+    this.abortedAt = at;
+    this.abortedFor = cause;
     this.#controller?.abort(this.#abortReason());
   }
 
@@ -45,14 +50,14 @@ export class Attempt {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
-      if (this.#aborted) this.#controller.abort(this.#abortReason());
+      if (this.abortedFor) this.#controller.abort(this.#abortReason());
     }
     return this.#controller.signal;
   }
 
   #abortReason(): SagaError {
     const { step, key, kind } = this.task;
-    if (this.#aborted === "cut_off") return new SagaError("SAGAZ_STOPPED", { what: `step "${key}"` });
+    if (this.abortedFor === "cut_off") return new SagaError("SAGAZ_STOPPED", { what: `step "${key}"` });
     return new SagaError("SAGAZ_ATTEMPT_TIMEOUT", {
       what: kind,
       step: key,
@@ -69,7 +74,10 @@ export class Attempt {
       return this.#failed(thrown);
     }
     try {
-      return { type: "done", result: await this.#accept(result) };
+      const { kind, step } = this.task;
+      const schema = kind === "do" ? step.resultSchema : undefined;
+      const checked = schema ? await this.#checked(schema, result) : result;
+      return { type: "done", result: this.#toKeep(checked) };
     } catch (unusable) {
       return this.#unusable(unusable);
     }
@@ -90,7 +98,7 @@ export class Attempt {
   }
 
   #failed(thrown: unknown): Outcome {
-    const outcome = fromThrown(thrown, this.#aborted);
+    const outcome = fromThrown(thrown, this.abortedFor);
     if (outcome.type !== "failed" || outcome.final) return outcome;
     const { retry, undoRetry } = this.task.step;
     const { when } = this.task.kind === "undo" ? undoRetry : retry;
@@ -102,19 +110,18 @@ export class Attempt {
     }
   }
 
-  async #accept(result: unknown): Promise<unknown> {
-    const { task } = this;
-    const { step } = task;
-    if (task.kind === "prepare") return this.#acceptPrepared(result);
-    const what = `the result of ${task.kind === "do" ? "step" : task.kind} "${task.key}"`;
-    const schema = task.kind === "do" ? step.resultSchema : undefined;
-    if (!schema) return toPayload(result, what, this.#scope.payloadBytesMax).value;
+  async #checked(schema: StandardSchema, result: unknown): Promise<unknown> {
     const checked = await validate(schema, result);
-    if ("issues" in checked) {
-      const { name: saga } = this.#scope.definition;
-      throw new SagaError("SAGAZ_RESULT_INVALID", { step: task.key, saga, issues: checked.issues });
-    }
-    return toPayload(checked.value, what, this.#scope.payloadBytesMax).value;
+    if (!("issues" in checked)) return checked.value;
+    const { name: saga } = this.#scope.definition;
+    throw new SagaError("SAGAZ_RESULT_INVALID", { step: this.task.key, saga, issues: checked.issues });
+  }
+
+  #toKeep(result: unknown): unknown {
+    const { kind, key } = this.task;
+    if (kind === "prepare") return this.#acceptPrepared(result);
+    const what = `the result of ${kind === "do" ? "step" : kind} "${key}"`;
+    return toPayload(result, what, this.#scope.payloadBytesMax).value;
   }
 
   #acceptPrepared(result: unknown): unknown {

@@ -114,8 +114,10 @@ export class Recording {
   /** Makes the entry and begins anew. */
   take(release: Release | undefined): AppendEntry {
     const entry: AppendEntry = {
-      ...emptyEntry(this.#state.sagaId, this.#events[0]?.seq ?? this.#state.seq + 1),
+      sagaId: this.#state.sagaId,
+      firstSeq: this.#events[0]?.seq ?? this.#state.seq + 1,
       events: this.#events.map(toEventRow),
+      start: undefined,
       row: this.#rowIfChanged(release),
       spawns: this.#spawns,
       mails: this.#mails,

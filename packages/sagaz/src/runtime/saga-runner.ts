@@ -10,6 +10,7 @@ import type { Live, LiveTask, Move, Task, View } from "../core/decide/view.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { isSagaError, SagaError } from "../core/errors.ts";
+import { must } from "../core/must.ts";
 import { evolve } from "../core/saga/evolve.ts";
 import type { JournalEntry, SagaEvent } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";
@@ -19,6 +20,7 @@ import type { AppendBatch, Mail, StartRow } from "../ports/storage.ts";
 import { Alarm } from "./alarm.ts";
 import { AppendTurn } from "./append-turn.ts";
 import { Attempt } from "./attempt.ts";
+import type { AttemptScope } from "./attempt.ts";
 import { cancelRefused, toEventRow, toMail } from "./entry.ts";
 import type { Written } from "./journal-writer.ts";
 import { TakenMail } from "./taken-mail.ts";
@@ -40,10 +42,10 @@ export class SagaRunner {
   readonly live: Live;
   readonly #host: RunnerHost;
   readonly #recording: Recording;
-  readonly #attempts = new Map<LiveTask, Attempt>();
   readonly #turnToAppend = new AppendTurn();
   readonly #alarm: Alarm;
   readonly #mail: TakenMail;
+  readonly #scope: AttemptScope;
   #unacked = 0;
   #idleSince: number | undefined;
   #inTurn = false;
@@ -64,6 +66,8 @@ export class SagaRunner {
     this.state = state;
     this.live = newLive(ackedSeq);
     this.#mail = new TakenMail(mail);
+    const { log, payloadBytesMax } = host;
+    this.#scope = { definition, state, log, payloadBytesMax, newId: () => host.newId() };
     this.#recording = new Recording({ definition, state, live: this.live });
     this.#alarm = new Alarm({ clock: host.clock, now: () => host.now(), ring: () => this.turn() });
   }
@@ -155,29 +159,17 @@ export class SagaRunner {
   }
 
   #abort(running: LiveTask, cause: "timeout" | "cut_off"): void {
-    if (running.abortedAt !== undefined) return;
-    running.abortedAt = this.#host.now();
-    running.abortedFor = cause;
-    this.#attempts.get(running)?.abort(cause);
+    must(running instanceof Attempt, "every task in flight here was begun here");
+    running.abort(cause, this.#host.now());
   }
 
   #start(task: Task, now: number): void {
-    const { log, payloadBytesMax } = this.#host;
-    const { definition, state } = this;
-    const attempt = new Attempt(task, {
-      definition,
-      state,
-      log,
-      payloadBytesMax,
-      newId: () => this.#host.newId(),
-    });
-    const running: LiveTask = { task, startedAt: now, abortedAt: undefined, abortedFor: undefined };
-    this.live.tasks.set(taskId(task), running);
+    const attempt = new Attempt(task, now, this.#scope);
+    this.live.tasks.set(taskId(task), attempt);
     this.live.retryAt.delete(task.key);
-    this.#attempts.set(running, attempt);
     this.#alarm.setFor(now + task.step.attemptTimeoutMs);
-    if (isTransactional(task)) void this.#runInTransaction(running, attempt);
-    else void attempt.run().then((outcome) => this.#settled(running, outcome));
+    if (isTransactional(task)) void this.#runInTransaction(attempt);
+    else void attempt.run().then((outcome) => this.#settled(attempt, outcome));
   }
 
   /** An attempt ended. One that was given up on, or whose saga is gone, matters only if it took effect. */
@@ -185,7 +177,6 @@ export class SagaRunner {
     if (this.#turnToAppend.isTaken && !this.#gone) {
       return this.#turnToAppend.defer(() => this.#settled(running, outcome));
     }
-    this.#attempts.delete(running);
     const { task } = running;
     if (this.#gone || this.#releasing) return this.#settledElsewhere(task, outcome);
     if (this.live.tasks.get(taskId(task)) !== running)
@@ -222,15 +213,15 @@ export class SagaRunner {
     }
   }
 
-  async #runInTransaction(running: LiveTask, attempt: Attempt): Promise<void> {
+  async #runInTransaction(attempt: Attempt): Promise<void> {
     const { storage, clock } = this.#host;
-    const prepare = (outcome: Outcome) => this.#prepareCommit(running, outcome);
+    const prepare = (outcome: Outcome) => this.#prepareCommit(attempt, outcome);
     const end = await runInTransaction(attempt, { sagaId: this.sagaId, storage, clock, prepare });
     if (end.isLost) this.lose();
-    if (end.recorded && !this.#gone) this.#recordedInTransaction(running, end.recorded);
+    if (end.recorded && !this.#gone) this.#recordedInTransaction(attempt, end.recorded);
     this.#turnToAppend.giveBack();
     if (end.recorded) this.turn();
-    else this.#settled(running, end.outcome);
+    else this.#settled(attempt, end.outcome);
   }
 
   async #prepareCommit(
@@ -248,7 +239,6 @@ export class SagaRunner {
   }
 
   #recordedInTransaction(running: LiveTask, entry: JournalEntry): void {
-    this.#attempts.delete(running);
     this.live.tasks.delete(taskId(running.task));
     this.live.retryAt.delete(running.task.key);
     evolve(this.state, entry);

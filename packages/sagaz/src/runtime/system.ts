@@ -47,12 +47,15 @@ export const systemChance: Chance = {
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+/** Used and left within one call: making a buffer costs more than filling it. */
+const idBytes = new Uint8Array(16);
+
 /**
  * A UUIDv7 (RFC 9562, section 5.7): 48 bits of time in milliseconds, then 74 random bits. A saga's id tells when it
  * was created, so that a look-up by id alone finds the right partition.
  */
 export function newId(atMs: number, chance: Chance): string {
-  const bytes = new Uint8Array(16);
+  const bytes = idBytes;
   chance.fillBytes(bytes);
   let rest = atMs;
   for (let i = 5; i >= 0; i--) {

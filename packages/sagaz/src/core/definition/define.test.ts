@@ -44,17 +44,7 @@ describe("a definition", () => {
   test("is frozen", () => {
     const definition = saga("order").step("a", { do: nothing }).build();
     const [a] = definition.steps;
-    for (const part of [
-      definition,
-      definition.steps,
-      a,
-      a?.dependsOn,
-      a?.undoAfter,
-      a?.retry,
-      a?.undoRetry,
-    ]) {
-      expect(Object.isFrozen(part)).toBe(true);
-    }
+    for (const part of [definition, a, a?.retry, a?.undoRetry]) expect(Object.isFrozen(part)).toBe(true);
   });
 
   test("keeps what each kind of step was given", () => {

@@ -1,6 +1,8 @@
 import { SagaError } from "../errors.ts";
 
-const UUID_V7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+/** Its first 13 characters are the time, with a dash among them. */
+const TIME_LENGTH = 13;
 
 /**
  * Makes a saga id: a UUIDv7 (RFC 9562, section 5.7) of a time and 10 random bytes.
@@ -24,8 +26,16 @@ export function toSagaId(timeMs: number, random: Uint8Array): string {
  * @throws SagaError `SAGAZ_INVALID_ID` when the text is not a UUIDv7 in lower case.
  */
 export function createdAtOf(sagaId: string): number {
-  const match = UUID_V7.exec(sagaId);
-  if (!match)
+  if (!UUID_V7.test(sagaId))
     throw new SagaError("SAGAZ_INVALID_ID", { id: sagaId, why: "a saga id is a UUIDv7 in lower case" });
-  return Number.parseInt(`${match[1]}${match[2]}`, 16);
+  // Every row of every write asks this: digits are added up, for cutting them out as texts would cost more than all else.
+  let time = 0;
+  for (let i = 0; i < TIME_LENGTH; i++) {
+    const code = sagaId.charCodeAt(i);
+    if (code !== DASH) time = time * 16 + (code <= NINE ? code - 48 : code - 87);
+  }
+  return time;
 }
+
+const DASH = 45;
+const NINE = 57;
