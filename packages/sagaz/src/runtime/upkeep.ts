@@ -22,7 +22,7 @@ export interface UpkeepParts {
   readonly isWanted: () => boolean;
   /** Sagas of a dead worker can be claimed now. */
   readonly onReleased: () => void;
-  /** Sagas that nobody can run were claimed, to be parked. */
+  /** Sagas that nobody can run were claimed, to be parked; or what a claim took whose answer was lost. */
   readonly onOrphans: (sagas: readonly ClaimedSaga[], epoch: number) => void;
   /** See {@link RollCall.taking}. */
   readonly taking: RollCall["taking"];

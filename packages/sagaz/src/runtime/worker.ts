@@ -90,29 +90,26 @@ export class Worker implements RunnerHost {
 
   constructor(parts: WorkerParts) {
     const { storage, clock, log, registry, options } = parts;
-    const { leaseMs } = options;
     this.storage = storage;
     this.clock = clock;
     this.log = log;
     this.#parts = parts;
     this.#time = new DatabaseTime(clock);
     this.#timers = new Timers(clock);
-    const around = { storage, clock, log, epoch: () => this.epoch() };
     this.#lease = this.#makeLease();
+    const taking: RollCall["taking"] = (claim) => this.#rollCall.taking(claim);
+    const around = { storage, clock, log, epoch: () => this.epoch(), isWanted: () => this.isRunning, taking };
     this.#rollCall = new RollCall({
       ...around,
-      isWanted: () => this.isRunning,
       known: () => this.#known(),
       onForgotten: (sagas, epoch) => sagas.forEach((saga) => this.#reload.takeUp(saga, epoch)),
     });
-    const taking: RollCall["taking"] = (claim) => this.#rollCall.taking(claim);
     this.#intake = new Intake({
       ...around,
       room: () => (this.hasRoom() ? options.sagasInFlightMax - this.#runners.size : 0),
       definitions: () => [...registry].map(({ name, version }) => ({ sagaName: name, version })),
-      beatMs: leaseMs / 3,
+      beatMs: options.leaseMs / 3,
       onClaimed: (sagas, epoch) => this.#take(sagas, epoch),
-      taking,
     });
     this.#mailRoom = new MailRoom({
       ...around,
@@ -137,7 +134,6 @@ export class Worker implements RunnerHost {
     });
     this.#reload = new Reload({
       ...around,
-      isWanted: () => this.isRunning,
       isHere: (sagaId) => this.#runners.has(sagaId),
       onLoaded: (saga, epoch) => this.#take([saga], epoch),
       onHopeless: (saga, detail) => this.#arrivals.park(saga, { reason: "stuck", detail }),
@@ -145,12 +141,9 @@ export class Worker implements RunnerHost {
     this.#upkeep = new Upkeep({
       ...around,
       timers: this.#timers,
-      jitterMs: () => (leaseMs / 10) * this.luck(),
-      isWanted: () => this.isRunning,
+      jitterMs: () => (options.leaseMs / 10) * this.luck(),
       onReleased: () => this.#intake.look(),
-      // Among them may be what a claim took whose answer was lost: then it is not missing at all.
       onOrphans: (sagas, epoch) => this.#take(sagas, epoch),
-      taking,
     });
   }
 

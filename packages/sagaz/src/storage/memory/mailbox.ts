@@ -89,16 +89,16 @@ function noteRead(tables: Tables, box: Mailbox, sagaId: string): void {
 }
 
 function unreadOf(tables: Tables, epoch: number, { limit, after }: Page): readonly Mail[] {
-  const found: Mail[] = [];
-  for (const sagaId of [...(tables.workers.get(epoch)?.mailed ?? [])].sort()) {
-    if (after && sagaId < after.sagaId) continue;
-    const from = after?.sagaId === sagaId ? after.mailSeq : 0;
-    for (const { mail, refusal } of tables.mailboxes.get(sagaId)?.mails.values() ?? []) {
-      if (found.length >= limit) return found;
-      if (!refusal && mail.mailSeq > from) found.push(mail);
-    }
-  }
-  return found;
+  const mailed = [...(tables.workers.get(epoch)?.mailed ?? [])].sort();
+  const unread = mailed.flatMap((sagaId) => unreadBy(tables, sagaId));
+  const isLater = ({ sagaId, mailSeq }: Mail) =>
+    !after || sagaId > after.sagaId || (sagaId === after.sagaId && mailSeq > after.mailSeq);
+  return unread.filter(isLater).slice(0, limit);
+}
+
+function unreadBy(tables: Tables, sagaId: string): readonly Mail[] {
+  const records = [...(tables.mailboxes.get(sagaId)?.mails.values() ?? [])];
+  return records.flatMap(({ mail, refusal }) => (refusal ? [] : mail));
 }
 
 interface Page {
