@@ -67,7 +67,8 @@ export interface JournalStore {
   /**
    * Starts with idempotency keys, in a transaction and on a connection of their own. Outcomes in the order of the
    * starts; of two with one key the first starts. A key belongs to its tenant and its saga name, whatever the version.
-   * A key held by another open transaction for longer than 1 s: `busy`, for that one only. `SAGAZ_FENCED` as append.
+   * A key that another open transaction holds: `busy`, for that one only, after a wait that others do not mind.
+   * `SAGAZ_FENCED` as append.
    */
   startKeyed(epoch: number, starts: readonly StartRow[]): Promise<readonly KeyedOutcome[]>;
   /** Starts an unowned saga inside the caller's transaction: it exists if and only if that commits. */
@@ -189,6 +190,14 @@ export interface LeaseStore {
    * worker. A fenced worker gets nothing.
    */
   claim(claim: Claim): Promise<readonly ClaimedSaga[]>;
+  /**
+   * Sagas that this epoch owns beside the `known` ones, with their journals: those that it has forgotten. Among them is
+   * what a claim took whose answer was lost; it is not handed over with the next claim then.
+   */
+  forgotten(asked: {
+    readonly epoch: number;
+    readonly known: readonly string[];
+  }): Promise<readonly ClaimedSaga[]>;
   /** Gives up everything this worker still owns (claimable at once, `adoptions` unchanged) and ends its registration. Safe twice. */
   retire(epoch: number): Promise<void>;
 }
@@ -250,8 +259,11 @@ export interface MailboxStore {
    * `SAGAZ_SAGA_ENDED`. `SAGAZ_SAGA_NOT_FOUND`.
    */
   send(mail: NewMail): Promise<void>;
-  /** Unread mail of sagas that this epoch owns, in order of sending per saga. Repeats what was fetched and not read yet. */
-  fetch(epoch: number, limit: number): Promise<readonly Mail[]>;
+  /**
+   * Unread mail of sagas that this epoch owns, by saga id and in order of sending. Repeats what was fetched and not
+   * read yet; the next page comes `after` the last mail of this one.
+   */
+  fetch(epoch: number, limit: number, after?: Pick<Mail, "sagaId" | "mailSeq">): Promise<readonly Mail[]>;
   /** Notes the refusal of a request, for its sender to see; it is not fetched again. Passes over sagas of others. */
   refuse(epoch: number, refusals: readonly Refusal[]): Promise<void>;
   /** What became of a request: still there, carried out (its mail is gone), or refused. */

@@ -1,13 +1,15 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { fold } from "../core/saga/evolve.ts";
-import type { ParkReason } from "../core/saga/events.ts";
+import type { JournalEntry, ParkReason, SagaStarted } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { Log } from "../ports/log.ts";
-import type { AppendEntry, ClaimedSaga } from "../ports/storage.ts";
+import type { AppendEntry, ClaimedSaga, StartRow } from "../ports/storage.ts";
 import { fromStored } from "./entry.ts";
+import type { Written } from "./journal-writer.ts";
 import { toGiveBackEntry, toParkingEntry } from "./parking.ts";
+import { fromText } from "./payload.ts";
 import type { Registry } from "./registry.ts";
 import type { MailState } from "./runner-host.ts";
 import type { SagaRunner } from "./saga-runner.ts";
@@ -27,6 +29,16 @@ export interface Loaded {
   readonly mail: MailState;
 }
 
+/** A saga that this process has just started: nobody has written to it yet. */
+export function toLoaded(
+  { sagaId, started }: StartRow,
+  { ackedSeq, at }: { readonly ackedSeq: number; readonly at: number },
+): Loaded {
+  const data = fromText(started.data) as SagaStarted;
+  const event: JournalEntry = { type: "saga_started", data, seq: 1, at };
+  return { state: fold(sagaId, [event]), ackedSeq, mail: { seq: 0, fetched: true } };
+}
+
 /** What {@link Arrivals} needs of its worker. */
 export interface ArrivalsParts {
   readonly registry: Registry;
@@ -34,15 +46,23 @@ export interface ArrivalsParts {
   readonly solitary: Solitary;
   readonly now: () => number;
   readonly run: (definition: SagaDefinition, loaded: Loaded) => SagaRunner;
-  readonly submit: (entry: AppendEntry) => void;
+  readonly submit: (entry: AppendEntry, written: Written) => void;
+  /** That a saga was given up without being run is on record. */
+  readonly onGivenUp: (sagaId: string) => void;
 }
 
 /** Decides what to do with a saga that was claimed: run it, run it alone, or park it. */
 export class Arrivals {
   readonly #parts: ArrivalsParts;
+  readonly #leaving = new Set<string>();
 
   constructor(parts: ArrivalsParts) {
     this.#parts = parts;
+  }
+
+  /** Sagas that are given up without being run, while the write of that is under way. */
+  get leaving(): Iterable<string> {
+    return this.#leaving;
   }
 
   /** Takes in a claimed saga. */
@@ -54,14 +74,14 @@ export class Arrivals {
   }
 
   #takeAlone(saga: ClaimedSaga): void {
-    const { solitary, submit, now } = this.#parts;
-    if (solitary.isOn) return submit(toGiveBackEntry(saga, now() + ALONE_RETRY_MS));
+    const { solitary, now } = this.#parts;
+    if (solitary.isOn) return this.#giveUp(toGiveBackEntry(saga, now() + ALONE_RETRY_MS));
     const runner = this.#resume(saga, { alone: true });
     if (runner) solitary.begin(runner);
   }
 
   #resume(saga: ClaimedSaga, { alone }: { readonly alone: boolean }): SagaRunner | undefined {
-    const { registry, run, submit, now } = this.#parts;
+    const { registry, run, now } = this.#parts;
     const { sagaId, journal, mailSeq, adoptions } = saga;
     let state: SagaState;
     try {
@@ -73,7 +93,7 @@ export class Arrivals {
     const definition = registry.find(state.started.name, state.started.version);
     if (!definition) {
       // One that has ended has mail that nobody can answer just now; it cannot be parked.
-      if (isEnded(state.status)) submit(toGiveBackEntry(saga, now() + MISSING_RETRY_MS));
+      if (isEnded(state.status)) this.#giveUp(toGiveBackEntry(saga, now() + MISSING_RETRY_MS));
       else this.park(saga, { reason: "definition_missing", detail: NOBODY_HOLDS_IT });
       return undefined;
     }
@@ -92,9 +112,21 @@ export class Arrivals {
     saga: ClaimedSaga,
     { reason, detail }: { readonly reason: ParkReason; readonly detail: string },
   ): void {
-    const { log, submit, now } = this.#parts;
+    const { log, now } = this.#parts;
     log.error("sagaz: a saga was parked", { sagaId: saga.sagaId, reason, detail });
-    submit(toParkingEntry(saga, { reason, detail, at: now() }));
+    this.#giveUp(toParkingEntry(saga, { reason, detail, at: now() }));
+  }
+
+  /** When that is refused, the saga is still ours; the next call of the roll finds it. */
+  #giveUp(entry: AppendEntry): void {
+    const { submit, log, onGivenUp } = this.#parts;
+    const { sagaId } = entry;
+    this.#leaving.add(sagaId);
+    submit(entry, (error) => {
+      this.#leaving.delete(sagaId);
+      if (error) log.warn("sagaz: a saga could not be given up", { sagaId, error: error.message });
+      else onGivenUp(sagaId);
+    });
   }
 }
 

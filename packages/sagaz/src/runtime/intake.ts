@@ -1,6 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Claim, ClaimedSaga, SagaStorage } from "../ports/storage.ts";
+import type { RollCall } from "./roll-call.ts";
 import { Timers } from "./timers.ts";
 
 /** Sagas claimed in one round trip. */
@@ -23,6 +24,8 @@ export interface IntakeParts {
   /** The heartbeat looks for work anyway: no poll is slower. */
   readonly beatMs: number;
   readonly onClaimed: (sagas: readonly ClaimedSaga[], epoch: number) => void;
+  /** See {@link RollCall.taking}. */
+  readonly taking: RollCall["taking"];
 }
 
 /** Claims sagas that wait for a worker: on hints, and by looking, often after work was found and ever less without. */
@@ -55,7 +58,7 @@ export class Intake {
     try {
       while (this.#again) {
         this.#again = false;
-        if (await this.#claimOnce()) this.#again = true;
+        if (await this.#parts.taking(() => this.#claimOnce())) this.#again = true;
       }
     } catch (error) {
       this.#parts.log.warn("sagaz: claiming work failed", { error: String(error) });
@@ -79,32 +82,41 @@ export class Intake {
     return claimed.length === limit;
   }
 
-  /** Looks for one saga, ever less often, until it is here or was not found for too long; then a sweep finds it. */
+  /** Looks for one saga, ever less often, until it is here or another's, or was not found for too long; then a sweep finds it. */
   hunt(sagaId: string, isHere: () => boolean): void {
     const { clock } = this.#parts;
     const until = clock.monotonic() + HUNT_MS.forMs;
     const lookAfter = (delayMs: number): void => {
       this.#timers.later(delayMs, () => {
-        void this.#claimOne(sagaId).then(() => {
-          if (!isHere() && clock.monotonic() < until) lookAfter(Math.min(delayMs * 2, HUNT_MS.most));
+        void this.#claimOne(sagaId, isHere).then((mayCome) => {
+          if (mayCome && clock.monotonic() < until) lookAfter(Math.min(delayMs * 2, HUNT_MS.most));
         });
       });
     };
     lookAfter(HUNT_MS.first);
   }
 
-  async #claimOne(sagaId: string): Promise<void> {
-    const { storage, log, room, definitions, epoch, onClaimed } = this.#parts;
-    if (room() <= 0) return;
-    const under = epoch();
+  /** Answers whether it may still come. */
+  async #claimOne(sagaId: string, isHere: () => boolean): Promise<boolean> {
+    const { storage, log, room, definitions, epoch, onClaimed, taking } = this.#parts;
+    if (isHere()) return false;
+    if (room() <= 0) return true;
     try {
-      onClaimed(
-        await storage.leases.claim({ epoch: under, limit: 1, definitions: definitions(), sagaId }),
-        under,
-      );
+      await taking(async () => {
+        const claim = { epoch: epoch(), limit: 1, definitions: definitions(), sagaId };
+        onClaimed(await storage.leases.claim(claim), claim.epoch);
+      });
+      return !isHere() && !(await this.#isTaken(sagaId));
     } catch (error) {
       log.debug("sagaz: looking for a started saga failed", { sagaId, error: String(error) });
+      return true;
     }
+  }
+
+  /** Somebody has it, or has had it: whoever begins a saga writes to it. */
+  async #isTaken(sagaId: string): Promise<boolean> {
+    const [tail] = await this.#parts.storage.journal.tails([sagaId]);
+    return tail !== undefined && (tail.owner !== null || tail.seq > 1);
   }
 
   #pollLater(): void {

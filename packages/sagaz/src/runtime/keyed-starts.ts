@@ -5,27 +5,31 @@ import type { Worker } from "./worker.ts";
 
 const BATCH_MAX = 100;
 const RETRY_MS = { first: 20, most: 1_000 };
+/** A start whose key is held by another open transaction is tried again for this long. */
+const HELD_MS = 1_000;
 
 interface Waiting {
   readonly start: StartRow;
   readonly definition: SagaDefinition;
   readonly resolve: (outcome: KeyedOutcome) => void;
   readonly reject: (error: unknown) => void;
-}
-
-interface Sure {
-  readonly outcomes: readonly KeyedOutcome[];
   /** Of the first and the last try: one that was in doubt may have started the saga under an epoch that is over. */
-  readonly epochs: { readonly first: number; readonly last: number };
+  epochs: { readonly first: number; readonly last: number } | undefined;
+  isInDoubt: boolean;
+  /** Its key was held: since when, and the delay before the next try. */
+  held: { readonly since: number; readonly delayMs: number } | undefined;
 }
 
 /**
- * Starts with idempotency keys. They wait behind other open transactions with the same key, so they have a lane of
- * their own and never hold up a step's result.
+ * Starts with idempotency keys. They have a lane of their own and never hold up a step's result. One whose key is held
+ * by another open transaction leaves the lane and comes back to it, so that it never holds up those with other keys.
  */
 export class KeyedStarts {
   readonly #worker: Worker;
   #queue: Waiting[] = [];
+  /** Those whose keys were held: they go apart from the others, who would wait with them. */
+  #again: Waiting[] = [];
+  #resting = 0;
   #admitted = 0;
   #busy = false;
 
@@ -40,31 +44,42 @@ export class KeyedStarts {
 
   /** Starts that wait for their turn. */
   get waiting(): number {
-    return this.#queue.length;
+    return this.#queue.length + this.#again.length + this.#resting;
   }
 
   /** Resolves once the saga, or the one that had the key, is on record. */
   start(start: StartRow, definition: SagaDefinition): Promise<KeyedOutcome> {
     const taken = start.owned ? 1 : 0;
     this.#admitted += taken;
+    this.#worker.expected.add(start.sagaId);
     return new Promise<KeyedOutcome>((resolve, reject) => {
-      this.#queue.push({ start, definition, resolve, reject });
-      if (!this.#busy) void this.#run();
+      const state = { epochs: undefined, isInDoubt: false, held: undefined };
+      this.#queue.push({ start, definition, resolve, reject, ...state });
+      this.#runSoon();
     }).finally(() => {
       this.#admitted -= taken;
+      this.#worker.expected.delete(start.sagaId);
     });
+  }
+
+  #runSoon(): void {
+    if (!this.#busy) void this.#run();
   }
 
   async #run(): Promise<void> {
     this.#busy = true;
-    while (this.#queue.length > 0) await this.#write(this.#queue.splice(0, BATCH_MAX));
+    while (this.#queue.length + this.#again.length > 0) {
+      await this.#write(this.#queue.splice(0, BATCH_MAX));
+      await this.#write(this.#again.splice(0, BATCH_MAX));
+    }
     this.#busy = false;
   }
 
   async #write(batch: readonly Waiting[]): Promise<void> {
+    if (batch.length === 0) return;
     try {
-      const { outcomes, epochs } = await this.#tryUntilSure(batch.map(({ start }) => start));
-      batch.forEach((waiting, i) => this.#done(waiting, outcomes[i], epochs));
+      const outcomes = await this.#try(batch);
+      batch.forEach((waiting, i) => this.#done(waiting, outcomes[i]));
     } catch (error) {
       if (batch.length === 1 || isSagaError(error, "SAGAZ_FENCED"))
         for (const waiting of batch) this.#failed(waiting, error);
@@ -75,23 +90,21 @@ export class KeyedStarts {
 
   /** An earlier try may have come through after all: then the saga is ours, and somebody has to run it. */
   #failed({ start: { sagaId }, reject }: Waiting, error: unknown): void {
-    if (isSagaError(error)) this.#worker.notWritten({ sagaId, ackedSeq: 0 }, error);
+    this.#worker.seek(sagaId);
     reject(error);
   }
 
   /** A start in doubt is simply repeated: its own key then answers with its own id. */
-  async #tryUntilSure(starts: readonly StartRow[]): Promise<Sure> {
-    const first = this.#worker.epoch();
-    let isInDoubt = false;
+  async #try(batch: readonly Waiting[]): Promise<readonly KeyedOutcome[]> {
+    const starts = batch.map(({ start }) => start);
     for (let delayMs = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.most)) {
       const last = this.#worker.epoch();
+      for (const waiting of batch) waiting.epochs = { first: waiting.epochs?.first ?? last, last };
       try {
-        const outcomes = await this.#worker.storage.journal.startKeyed(last, starts);
-        // The key may be held by the very write that is in doubt, which nobody would run if it came through after all.
-        const isSure = !isInDoubt || !this.#worker.isRunning || outcomes.every(({ kind }) => kind !== "busy");
-        if (isSure) return { outcomes, epochs: { first, last } };
+        return await this.#worker.storage.journal.startKeyed(last, starts);
       } catch (error) {
-        isInDoubt ||= isSagaError(error, "SAGAZ_COMMIT_IN_DOUBT");
+        if (isSagaError(error, "SAGAZ_COMMIT_IN_DOUBT"))
+          for (const waiting of batch) waiting.isInDoubt = true;
         if (!this.#mayRepeat(error)) throw error;
       }
       await new Promise<void>((resolve) => this.#worker.clock.setTimer(delayMs, resolve));
@@ -102,14 +115,31 @@ export class KeyedStarts {
     return isSagaError(error) && error.retryable && error.code !== "SAGAZ_FENCED" && this.#worker.isRunning;
   }
 
-  #done(
-    { start, definition, resolve, reject }: Waiting,
-    outcome: KeyedOutcome | undefined,
-    epochs: Sure["epochs"],
-  ): void {
-    if (!outcome) return reject(new SagaError("SAGAZ_BUG", { rule: "every keyed start has an outcome" }));
-    if (outcome.kind !== "busy" && outcome.sagaId === start.sagaId && start.owned)
+  #done(waiting: Waiting, outcome: KeyedOutcome | undefined): void {
+    const { start, definition, epochs, resolve, reject } = waiting;
+    if (!outcome || !epochs)
+      return reject(new SagaError("SAGAZ_BUG", { rule: "every keyed start has an outcome" }));
+    if (outcome.kind === "busy") return this.#isHeld(waiting);
+    if (outcome.sagaId === start.sagaId && start.owned)
       this.#worker.takeStarted(start, definition, outcome.kind === "started" ? epochs.last : epochs.first);
     resolve(outcome);
+  }
+
+  /**
+   * Another transaction has the key and is open: its end may be near. It may also be the very write of ours that is in
+   * doubt, which nobody would run if it came through after all: that is waited for until it is sure.
+   */
+  #isHeld(waiting: Waiting): void {
+    const { clock, isRunning } = this.#worker;
+    const { since, delayMs } = waiting.held ?? { since: clock.monotonic(), delayMs: RETRY_MS.first };
+    const isWorthIt = waiting.isInDoubt || clock.monotonic() - since < HELD_MS;
+    if (!isRunning || !isWorthIt) return waiting.resolve({ kind: "busy" });
+    waiting.held = { since, delayMs: Math.min(delayMs * 2, RETRY_MS.most) };
+    this.#resting++;
+    clock.setTimer(delayMs, () => {
+      this.#resting--;
+      this.#again.push(waiting);
+      this.#runSoon();
+    });
   }
 }

@@ -16,8 +16,6 @@ export interface MailRoomParts {
   readonly epoch: () => number;
   readonly isRunning: () => boolean;
   readonly runners: ReadonlyMap<string, SagaRunner>;
-  /** Resolves when everything that was decided so far is written: then answered mail is gone. */
-  readonly written: () => Promise<void>;
 }
 
 /** Hands requests from other processes and sagas to the runners they are for, and sends our own. */
@@ -30,7 +28,10 @@ export class MailRoom {
     this.#parts = parts;
   }
 
-  /** Fetches all unread mail. Mail that was fetched and is not answered yet comes again; runners drop repeats. */
+  /**
+   * Fetches all unread mail, each once: page after page, whoever reads it or not. Mail of a saga that is not in memory
+   * stays unread, and in nobody's way. With the next hint mail comes again that is not answered yet; runners drop repeats.
+   */
   async fetch(): Promise<void> {
     this.#again = true;
     if (this.#isFetching) return;
@@ -38,7 +39,7 @@ export class MailRoom {
     try {
       while (this.#again && this.#parts.isRunning()) {
         this.#again = false;
-        if (await this.#fetchOnce()) this.#again = true;
+        await this.#fetchAll();
       }
     } catch (error) {
       this.#parts.log.warn("sagaz: fetching mail failed", { error: String(error) });
@@ -47,18 +48,16 @@ export class MailRoom {
     }
   }
 
-  /** Answers whether there may be more. */
-  async #fetchOnce(): Promise<boolean> {
-    const { storage, epoch, runners, written } = this.#parts;
+  async #fetchAll(): Promise<void> {
+    const { storage, epoch, runners } = this.#parts;
     const present = [...runners.values()];
-    const mails = await storage.mailbox.fetch(epoch(), MAIL_MAX);
-    for (const mail of mails) runners.get(mail.sagaId)?.deliver(mail);
-    if (mails.length < MAIL_MAX) {
-      for (const runner of present) runner.mailFetched();
-      return false;
-    }
-    await written();
-    return true;
+    let last: Mail | undefined;
+    do {
+      const mails = await storage.mailbox.fetch(epoch(), MAIL_MAX, last);
+      for (const mail of mails) runners.get(mail.sagaId)?.deliver(mail);
+      last = mails.length < MAIL_MAX ? undefined : mails.at(-1);
+    } while (last);
+    for (const runner of present) runner.mailFetched();
   }
 
   /**

@@ -171,6 +171,36 @@ describe("a worker that comes back", () => {
     expect(await stage.history(second, handle.id)).toContain("late_effect(a)");
   });
 
+  test("with an effect that came before it knew of the fence: the refused write tells of it too", async () => {
+    await using stage = await Stage.open();
+    const late = gate<string>();
+    const outcomes: string[] = [];
+    let calls = 0;
+    const saga = new ClassicSaga({ name: "unaware", sequential: true, settleMs: 100 }).addStep(
+      "a",
+      () => (calls++ === 0 ? late.promise : Promise.reject(outcomeUnknown("?"))),
+      (ctx) => void outcomes.push(ctx.outcome),
+      { retry: { maxAttempts: 2 } },
+    );
+    const first = await stage.processWith({ sagas: [saga], leaseMs: LEASE_MS });
+    const handle = await stage.start(first, saga, null);
+    await stage.clock.advance(100);
+    const epoch = (await stage.drive(stage.storage.queries.find(handle.id)))?.owner;
+    first.freeze();
+    const second = await stage.processWith({ sagas: [saga], leaseMs: LEASE_MS });
+    expect(await stage.drive(second.sagas.result(handle.id))).toMatchObject({ status: "compensated" });
+    // No heartbeat is answered before its action ends, after the undo elsewhere.
+    const { leases } = stage.storage;
+    const beat = leases.beat.bind(leases);
+    leases.beat = (of) => (of === epoch ? Promise.reject(new Error("lost")) : beat(of));
+    first.thaw();
+    late.open("charged");
+    await stage.clock.runUntil(() => outcomes.length === 2, { limitMs: 60_000 });
+    expect(outcomes).toEqual(["unknown", "done"]);
+    expect(await stage.history(second, handle.id)).toContain("late_effect(a)");
+    leases.beat = beat;
+  });
+
   test("whose line was cut for less than two thirds of its lease loses nothing", async () => {
     await using stage = await Stage.open();
     const trace = new Trace(stage);

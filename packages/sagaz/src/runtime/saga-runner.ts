@@ -4,7 +4,7 @@ import type { Outcome } from "../core/decide/outcome.ts";
 import { toRecordedError } from "../core/decide/outcome.ts";
 import { answer } from "../core/decide/requests.ts";
 import type { SagaRequest } from "../core/decide/requests.ts";
-import { effectOf, settle, settleLate } from "../core/decide/settle.ts";
+import { settle, settleLate } from "../core/decide/settle.ts";
 import { newLive, taskId } from "../core/decide/view.ts";
 import type { Live, LiveTask, Move, Task, View } from "../core/decide/view.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
@@ -21,16 +21,20 @@ import { Alarm } from "./alarm.ts";
 import { AppendTurn } from "./append-turn.ts";
 import { Attempt } from "./attempt.ts";
 import type { AttemptScope } from "./attempt.ts";
-import { cancelRefused, toEventRow, toMail } from "./entry.ts";
+import { Effects } from "./effects.ts";
+import type { Settled } from "./effects.ts";
+import { cancelRefused, toEventRow } from "./entry.ts";
 import type { Written } from "./journal-writer.ts";
 import { TakenMail } from "./taken-mail.ts";
 import { emptyEntry, Recording } from "./recording.ts";
 import type { Release } from "./recording.ts";
 import type { MailState, RunnerHost } from "./runner-host.ts";
-import { runInTransaction } from "./transactional-step.ts";
+import { isTransactional, runInTransaction } from "./transactional-step.ts";
 
 /** A saga with nothing to do stays in memory for this long, since the next signal or child may be near. */
 const LINGER_MS = 1_000;
+/** A saga that is stuck and cannot be parked is looked at again after this long. */
+const STUCK_RETRY_MS = 30_000;
 
 /**
  * One saga in its owner's memory. Turns what happens (an attempt ended, mail came, time passed) into events, has them
@@ -46,6 +50,7 @@ export class SagaRunner {
   readonly #alarm: Alarm;
   readonly #mail: TakenMail;
   readonly #scope: AttemptScope;
+  readonly #effects: Effects;
   #unacked = 0;
   #idleSince: number | undefined;
   #inTurn = false;
@@ -68,17 +73,13 @@ export class SagaRunner {
     this.#mail = new TakenMail(mail);
     const { log, payloadBytesMax } = host;
     this.#scope = { definition, state, log, payloadBytesMax, newId: () => host.newId() };
+    this.#effects = new Effects(host, state.sagaId);
     this.#recording = new Recording({ definition, state, live: this.live });
     this.#alarm = new Alarm({ clock: host.clock, now: () => host.now(), ring: () => this.turn() });
   }
 
   get sagaId(): string {
     return this.state.sagaId;
-  }
-
-  /** True once this process has nothing to do with the saga any more. */
-  get isGone(): boolean {
-    return this.#gone;
   }
 
   /** Calls of user functions in flight. */
@@ -178,20 +179,12 @@ export class SagaRunner {
       return this.#turnToAppend.defer(() => this.#settled(running, outcome));
     }
     const { task } = running;
-    if (this.#gone || this.#releasing) return this.#settledElsewhere(task, outcome);
+    if (this.#gone || this.#releasing) return this.#effects.tell([{ task, outcome }]);
+    this.#effects.note({ task, outcome });
     if (this.live.tasks.get(taskId(task)) !== running)
       return this.#input(() => settleLate(this.#view(), task, outcome));
     this.live.tasks.delete(taskId(task));
     this.#input(() => settle(this.#view(), task, outcome));
-  }
-
-  /** The saga is not ours any more: whoever has it is told by mail, since the effect may need to be undone. */
-  #settledElsewhere(task: Task, outcome: Outcome): void {
-    const effect = effectOf(task, outcome);
-    if (!effect) return;
-    const result = outcome.type === "done" ? { result: effect.result ?? null } : {};
-    const mailId = `${this.sagaId}/${task.key}/late/${task.round}/${task.attempt}`;
-    this.#host.send(toMail(mailId, this.sagaId, { kind: "late_effect", step: task.key, ...result }));
   }
 
   #input(decide: () => readonly SagaEvent[]): void {
@@ -217,7 +210,7 @@ export class SagaRunner {
     const { storage, clock } = this.#host;
     const prepare = (outcome: Outcome) => this.#prepareCommit(attempt, outcome);
     const end = await runInTransaction(attempt, { sagaId: this.sagaId, storage, clock, prepare });
-    if (end.isLost) this.lose();
+    if (end.lost) this.#notWritten(end.lost, []);
     if (end.recorded && !this.#gone) this.#recordedInTransaction(attempt, end.recorded);
     this.#turnToAppend.giveBack();
     if (end.recorded) this.turn();
@@ -291,11 +284,12 @@ export class SagaRunner {
     const entry = this.#recording.take(release);
     const last = this.state.seq;
     const ended = isEnded(this.state.status);
+    const settled = this.#effects.take();
     this.#unacked++;
     if (release) this.#releasing = true;
     this.#host.submit(entry, (error) => {
       this.#unacked--;
-      if (error) return this.#notWritten(error);
+      if (error) return this.#notWritten(error, settled);
       this.live.ackedSeq = Math.max(this.live.ackedSeq, last);
       if (release) return this.#leave(ended ? "ended" : "released");
       if (parked) this.#host.changed(this);
@@ -303,8 +297,9 @@ export class SagaRunner {
     });
   }
 
-  /** What memory holds is not what is stored, and will not be. */
-  #notWritten(error: SagaError): void {
+  /** What memory holds is not what is stored, and will not be. Unless we were fenced, it is ours to load anew. */
+  #notWritten(error: SagaError, settled: readonly Settled[]): void {
+    if (error.code === "SAGAZ_FENCED") this.#effects.tell(settled);
     if (this.#gone) return;
     this.lose();
     this.#host.notWritten({ sagaId: this.sagaId, ackedSeq: this.live.ackedSeq }, error);
@@ -365,6 +360,7 @@ export class SagaRunner {
   }
 
   #leave(why: "ended" | "released" | "lost"): void {
+    if (why === "lost") this.#effects.tell(this.#effects.take());
     this.abortAll();
     this.#gone = true;
     this.#alarm.cancel();
@@ -372,19 +368,22 @@ export class SagaRunner {
     this.#host.gone(this, why);
   }
 
-  /** A rule of ours was broken: this saga stops, loudly; all others go on. */
+  /**
+   * A rule of ours was broken: this saga stops, loudly; all others go on. One that cannot be parked for it, because it
+   * has ended, or is already, is given up for a while: whoever claims it then may do better, its mail is still there.
+   */
   #stuck(error: unknown): void {
     const { sagaId } = this;
     this.#host.log.error("sagaz: a saga is stuck; this is a bug in sagaz", { sagaId, error: String(error) });
     this.live.draining = true;
-    if (isEnded(this.state.status) || this.state.parked?.reason === "stuck") return this.lose();
+    if (this.#releasing) return;
+    if (isEnded(this.state.status) || this.state.parked?.reason === "stuck") {
+      const wakeAt = this.#host.now() + STUCK_RETRY_MS;
+      return this.#write({ wakeAt, waitingFor: null, mailSeq: this.#mail.known });
+    }
     const { message } = toRecordedError(error, "error");
     const crashed = this.inFlight > 0 ? ({ crashed: true } as const) : {};
     this.#record([{ type: "saga_parked", data: { reason: "stuck", detail: message, ...crashed } }]);
     this.#write(this.#releaseFor(null, "operator"));
   }
-}
-
-function isTransactional({ kind, step }: Task): boolean {
-  return step.kind === "action" && step.transactional && (kind === "do" || kind === "undo");
 }

@@ -210,6 +210,45 @@ describe("an idempotency key", () => {
   });
 });
 
+describe("a start whose key another open transaction holds", () => {
+  test("waits for that, and nobody with another key waits with it", async () => {
+    await using stage = await Stage.open();
+    const saga = one("held");
+    const process = await stage.process(saga);
+    const holder = await stage.room.begin();
+    const first = await stage.start(process, saga, 1, { tx: holder.tx, idempotencyKey: "held" });
+    let isHeld = true;
+    const waiting = process.sagas.start(saga, 1, { idempotencyKey: "held" });
+    void waiting.finally(() => (isHeld = false)).catch(() => {});
+    const keys = Array.from({ length: 5 }, (_, n) => `free-${n}`);
+    const others = keys.map((idempotencyKey) => process.sagas.start(saga, 1, { idempotencyKey }));
+    const started = await stage.drive(Promise.all(others));
+    expect(started.map(({ isNew }) => isNew)).toEqual(keys.map(() => true));
+    expect(isHeld).toBe(true);
+    await holder.commit();
+    expect(await stage.drive(waiting)).toMatchObject({ id: first.id, isNew: false });
+  });
+
+  test("and goes on holding: SAGAZ_START_IN_PROGRESS, after a second", async () => {
+    await using stage = await Stage.open();
+    const saga = one("held-on");
+    const process = await stage.process(saga);
+    const holder = await stage.room.begin();
+    await stage.start(process, saga, 1, { tx: holder.tx, idempotencyKey: "held" });
+    const began = stage.clock.now();
+    await expect(stage.start(process, saga, 1, { idempotencyKey: "held" })).rejects.toMatchObject({
+      code: "SAGAZ_START_IN_PROGRESS",
+      retryable: true,
+    });
+    const took = stage.clock.now() - began;
+    expect(took).toBeGreaterThanOrEqual(1_000);
+    expect(took).toBeLessThan(2_500);
+    await holder.rollback();
+    const again = await stage.start(process, saga, 1, { idempotencyKey: "held" });
+    expect(again.isNew).toBe(true);
+  });
+});
+
 describe("a start in the caller's own transaction", () => {
   test("exists if and only if that commits", async () => {
     await using stage = await Stage.open();
@@ -245,6 +284,28 @@ describe("a start in the caller's own transaction", () => {
     });
     await joined.commit();
     expect(again.id).toBe(first.id);
+  });
+
+  test("is looked for no longer once another has it", async () => {
+    await using stage = await Stage.open();
+    const saga = one("hunted");
+    const { leases } = stage.storage;
+    const claim = leases.claim.bind(leases);
+    const looks: unknown[] = [];
+    leases.claim = (wanted) => {
+      if (wanted.sagaId !== undefined) looks.push(wanted);
+      return claim(wanted);
+    };
+    const process = await stage.process(saga);
+    const joined = await stage.room.begin();
+    const { id: sagaId } = await stage.start(process, saga, 1, { tx: joined.tx });
+    await joined.commit();
+    const other = await leases.register({ workerName: "other", leaseMs: 3_600_000, definitions: [] });
+    const definitions = [{ sagaName: "hunted", version: 1 }];
+    const [taken] = await claim({ epoch: other.epoch, limit: 1, definitions, sagaId });
+    expect(taken).toMatchObject({ sagaId });
+    await stage.clock.advance(30_000);
+    expect(looks).toHaveLength(1);
   });
 
   test("of a process that dies before the commit is found by another", async () => {

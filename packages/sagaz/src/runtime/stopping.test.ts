@@ -118,6 +118,61 @@ describe("a start in doubt when the worker stops", () => {
   });
 });
 
+describe("a write that is refused while the worker stops", () => {
+  const refuseOnce = (storage: InMemoryStorage) => {
+    const { append } = storage.journal;
+    storage.journal.append = async (batch) => {
+      const types = batch.entries.flatMap(({ events }) => events.map(({ type }) => type));
+      if (!types.includes("step_done")) return append(batch);
+      storage.journal.append = append;
+      throw new SagaError("SAGAZ_STORAGE_REFUSED", { message: "a test says no" });
+    };
+  };
+
+  test("leaves its attempt in doubt: the next owner asks before it runs the step again", async () => {
+    const storage = new InMemoryStorage();
+    const [began, working] = [gate(), gate()];
+    const calls: string[] = [];
+    const saga = new ClassicSaga({ name: "refused-late" }).addStep(
+      "a",
+      async () => {
+        calls.push("a");
+        began.open();
+        await working.promise;
+      },
+      undefined,
+      { verify: () => (calls.push("verify"), { outcome: "done", result: undefined }) },
+    );
+    const options = { storage, sagas: [saga], log: silentLog, leaseMs: 500 };
+    const first = new SagaOrchestrator(options);
+    await first.start();
+    const { id } = await first.sagas.start(saga, null);
+    await began.promise;
+    refuseOnce(storage);
+    const stopped = first.stop();
+    working.open();
+    await stopped;
+    await using other = new SagaOrchestrator(options);
+    await other.start();
+    expect((await other.sagas.result(id)).status).toBe("completed");
+    expect(calls).toEqual(["a", "verify"]);
+  });
+
+  test("counts no longer once the saga has left in good order", async () => {
+    const storage = new InMemoryStorage();
+    const saga = new ClassicSaga({ name: "refused-once" }).addStep("a", () => 1);
+    const orchestrator = new SagaOrchestrator({ storage, sagas: [saga], log: silentLog });
+    await orchestrator.start();
+    refuseOnce(storage);
+    expect((await (await orchestrator.sagas.start(saga, null)).result()).status).toBe("completed");
+    let retired = 0;
+    const { retire } = storage.leases;
+    storage.leases.retire = (epoch) => retire(epoch).finally(() => retired++);
+    await orchestrator.stop();
+    expect(retired).toBe(1);
+  });
+});
+
 describe("two orchestrators on one storage object", () => {
   test("do not take it away from each other: the last one to stop stops it", async () => {
     const storage = new InMemoryStorage();

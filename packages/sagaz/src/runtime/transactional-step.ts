@@ -1,6 +1,8 @@
 import type { Outcome } from "../core/decide/outcome.ts";
 import { toRecordedError } from "../core/decide/outcome.ts";
+import type { Task } from "../core/decide/view.ts";
 import { isSagaError } from "../core/errors.ts";
+import type { SagaError } from "../core/errors.ts";
 import type { JournalEntry } from "../core/saga/events.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { AppendBatch, SagaStorage } from "../ports/storage.ts";
@@ -9,14 +11,19 @@ import type { Attempt } from "./attempt.ts";
 /** Pause between looks whether a commit in doubt happened, in milliseconds. */
 const LOOK_AGAIN_MS = 200;
 
+/** True when the user's function is called with the engine's transaction. */
+export function isTransactional({ kind, step }: Task): boolean {
+  return step.kind === "action" && step.transactional && (kind === "do" || kind === "undo");
+}
+
 /** How a transactional step ended. */
 export interface TransactionEnd {
   /** The event that committed together with the user's writes; undefined when nothing was written. */
   readonly recorded: JournalEntry | undefined;
   /** What to make of it when nothing was written. */
   readonly outcome: Outcome;
-  /** The saga belongs to somebody else. */
-  readonly isLost: boolean;
+  /** The saga belongs to somebody else, or its journal is not what memory holds: why. */
+  readonly lost: SagaError | undefined;
 }
 
 /** What {@link runInTransaction} needs around the attempt. */
@@ -51,9 +58,9 @@ export async function runInTransaction(attempt: Attempt, scope: TransactionScope
       await append(prepared.batch);
       end.recorded = prepared.entry;
     });
-    return { ...end, isLost: false };
+    return { ...end, lost: undefined };
   } catch (error) {
-    if (error instanceof RollBack) return { recorded: undefined, outcome: end.outcome, isLost: false };
+    if (error instanceof RollBack) return { recorded: undefined, outcome: end.outcome, lost: undefined };
     return afterError(end.recorded, error, scope);
   }
 }
@@ -66,10 +73,10 @@ async function afterError(
 ): Promise<TransactionEnd> {
   const outcome: Outcome = { type: "failed", error: toRecordedError(error, "error"), final: false };
   if (recorded && isSagaError(error, "SAGAZ_COMMIT_IN_DOUBT") && (await wasRecorded(recorded.seq, scope))) {
-    return { recorded, outcome, isLost: false };
+    return { recorded, outcome, lost: undefined };
   }
   const isLost = isSagaError(error, "SAGAZ_CONFLICT") || isSagaError(error, "SAGAZ_FENCED");
-  return { recorded: undefined, outcome, isLost };
+  return { recorded: undefined, outcome, lost: isLost ? error : undefined };
 }
 
 async function wasRecorded(seq: number, { sagaId, storage, clock }: TransactionScope): Promise<boolean> {

@@ -2,6 +2,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Beat, ClaimedSaga, SagaStorage } from "../ports/storage.ts";
 import { CLAIM_MAX } from "./intake.ts";
+import type { RollCall } from "./roll-call.ts";
 import type { Timers } from "./timers.ts";
 
 /** A definition that no live worker holds for this long parks its sagas. */
@@ -21,8 +22,10 @@ export interface UpkeepParts {
   readonly isWanted: () => boolean;
   /** Sagas of a dead worker can be claimed now. */
   readonly onReleased: () => void;
-  /** A saga that nobody can run was claimed, to be parked. */
-  readonly onOrphan: (saga: ClaimedSaga) => void;
+  /** Sagas that nobody can run were claimed, to be parked; or what a claim took whose answer was lost. */
+  readonly onOrphans: (sagas: readonly ClaimedSaga[], epoch: number) => void;
+  /** See {@link RollCall.taking}. */
+  readonly taking: RollCall["taking"];
 }
 
 /** The work that keeps the whole going: every worker does it, none is special, and twice does no harm. */
@@ -44,7 +47,7 @@ export class Upkeep {
 
   /** Lets go of the sagas of dead workers, and collects those that nobody can run. */
   async #sweep(): Promise<void> {
-    const { storage, log, epoch, isWanted, onReleased, onOrphan } = this.#parts;
+    const { storage, log, epoch, isWanted, onReleased, onOrphans, taking } = this.#parts;
     if (!isWanted()) return;
     try {
       const sagas = await storage.leases.fenceExpired();
@@ -52,8 +55,10 @@ export class Upkeep {
         log.info("sagaz: took over from a dead worker", { sagas });
         onReleased();
       }
-      const orphans = { epoch: epoch(), missingMs: DEFINITION_MISSING_MS, limit: CLAIM_MAX };
-      for (const saga of await storage.upkeep.claimOrphans(orphans)) onOrphan(saga);
+      await taking(async () => {
+        const orphans = { epoch: epoch(), missingMs: DEFINITION_MISSING_MS, limit: CLAIM_MAX };
+        onOrphans(await storage.upkeep.claimOrphans(orphans), orphans.epoch);
+      });
     } catch (error) {
       log.warn("sagaz: the sweep failed; the next one will do", { error: String(error) });
     }

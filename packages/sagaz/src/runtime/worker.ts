@@ -1,7 +1,5 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { SagaError } from "../core/errors.ts";
-import type { JournalEntry, SagaStarted } from "../core/saga/events.ts";
-import { fold } from "../core/saga/evolve.ts";
 import type { Chance } from "../ports/chance.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -14,20 +12,21 @@ import type {
   SagaStorage,
   StartRow,
 } from "../ports/storage.ts";
-import { Arrivals } from "./arrivals.ts";
+import { Arrivals, toLoaded } from "./arrivals.ts";
 import type { Loaded } from "./arrivals.ts";
 import { comeToRest } from "./come-to-rest.ts";
+import { handBack, signOff } from "./hand-back.ts";
 import { DatabaseTime } from "./database-time.ts";
 import { Intake } from "./intake.ts";
 import { JournalWriter, WRITES_WAITING_MAX } from "./journal-writer.ts";
 import type { Written } from "./journal-writer.ts";
 import { Lease } from "./lease.ts";
 import { MailRoom } from "./mail-room.ts";
-import { fromText } from "./payload.ts";
 import { Reload } from "./reload.ts";
+import { RollCall } from "./roll-call.ts";
 import { emptyEntry } from "./recording.ts";
 import type { Registry } from "./registry.ts";
-import type { MailState, RunnerHost, SagaInMemory } from "./runner-host.ts";
+import type { RunnerHost, SagaInMemory } from "./runner-host.ts";
 import { SagaRunner } from "./saga-runner.ts";
 import { Solitary } from "./solitary.ts";
 import { newId } from "./system.ts";
@@ -62,14 +61,14 @@ export interface WorkerParts {
 /** Hints are gathered for this long, so that a burst of them makes one query. */
 const HINT_MS = 2;
 
-/** A saga that this process has just started: nobody has written to it yet. */
-const NO_MAIL: MailState = { seq: 0, fetched: true };
-
 /**
  * A process that owns and runs sagas: holds one lease, proven by its epoch, for all of them. No worker leads; each
  * one sweeps for the sagas of the dead.
  */
 export class Worker implements RunnerHost {
+  readonly storage: SagaStorage;
+  readonly clock: Clock;
+  readonly log: Log;
   readonly #parts: WorkerParts;
   readonly #time: DatabaseTime;
   readonly #timers: Timers;
@@ -81,6 +80,9 @@ export class Worker implements RunnerHost {
   readonly #arrivals: Arrivals;
   readonly #upkeep: Upkeep;
   readonly #reload: Reload;
+  readonly #rollCall: RollCall;
+  /** Sagas that are being started with a key: ours before they are in memory. */
+  readonly expected = new Set<string>();
   #writer: JournalWriter | undefined;
   #state: "new" | "running" | "stopping" | "stopped" = "new";
   #isHinted = false;
@@ -88,24 +90,31 @@ export class Worker implements RunnerHost {
 
   constructor(parts: WorkerParts) {
     const { storage, clock, log, registry, options } = parts;
-    const { leaseMs } = options;
+    this.storage = storage;
+    this.clock = clock;
+    this.log = log;
     this.#parts = parts;
     this.#time = new DatabaseTime(clock);
     this.#timers = new Timers(clock);
-    const around = { storage, clock, log, epoch: () => this.epoch() };
     this.#lease = this.#makeLease();
+    const taking: RollCall["taking"] = (claim) => this.#rollCall.taking(claim);
+    const around = { storage, clock, log, epoch: () => this.epoch(), isWanted: () => this.isRunning, taking };
+    this.#rollCall = new RollCall({
+      ...around,
+      known: () => this.#known(),
+      onForgotten: (sagas, epoch) => sagas.forEach((saga) => this.#reload.takeUp(saga, epoch)),
+    });
     this.#intake = new Intake({
       ...around,
       room: () => (this.hasRoom() ? options.sagasInFlightMax - this.#runners.size : 0),
       definitions: () => [...registry].map(({ name, version }) => ({ sagaName: name, version })),
-      beatMs: leaseMs / 3,
+      beatMs: options.leaseMs / 3,
       onClaimed: (sagas, epoch) => this.#take(sagas, epoch),
     });
     this.#mailRoom = new MailRoom({
       ...around,
       isRunning: () => this.#state === "running" || this.#state === "stopping",
       runners: this.#runners,
-      written: async () => this.#writer?.drained(),
     });
     this.#solitary = new Solitary({
       runners: this.#runners,
@@ -120,11 +129,11 @@ export class Worker implements RunnerHost {
       solitary: this.#solitary,
       now: () => this.now(),
       run: (definition, loaded) => this.#run(definition, loaded),
-      submit: (entry) => this.submit(entry, () => {}),
+      submit: (entry, written) => this.submit(entry, written),
+      onGivenUp: (sagaId) => this.#reload.settled(sagaId),
     });
     this.#reload = new Reload({
       ...around,
-      isWanted: () => this.isRunning,
       isHere: (sagaId) => this.#runners.has(sagaId),
       onLoaded: (saga, epoch) => this.#take([saga], epoch),
       onHopeless: (saga, detail) => this.#arrivals.park(saga, { reason: "stuck", detail }),
@@ -132,11 +141,9 @@ export class Worker implements RunnerHost {
     this.#upkeep = new Upkeep({
       ...around,
       timers: this.#timers,
-      jitterMs: () => (leaseMs / 10) * this.luck(),
-      isWanted: () => this.isRunning,
+      jitterMs: () => (options.leaseMs / 10) * this.luck(),
       onReleased: () => this.#intake.look(),
-      // Among them may be what a claim took whose answer was lost: then it is not missing at all.
-      onOrphan: (saga) => this.#take([saga], this.epoch()),
+      onOrphans: (sagas, epoch) => this.#take(sagas, epoch),
     });
   }
 
@@ -159,15 +166,6 @@ export class Worker implements RunnerHost {
     });
   }
 
-  get storage(): SagaStorage {
-    return this.#parts.storage;
-  }
-  get clock(): Clock {
-    return this.#parts.clock;
-  }
-  get log(): Log {
-    return this.#parts.log;
-  }
   get payloadBytesMax(): number {
     return this.#parts.options.payloadBytesMax;
   }
@@ -209,11 +207,17 @@ export class Worker implements RunnerHost {
       held: () => this.#held(),
       lost: (sagaId: string) => {
         this.#runners.get(sagaId)?.lose();
-        this.#reload.begin(sagaId);
+        this.#reload.afterLoss(sagaId);
       },
       fenced: () => this.#lease.fenced(epoch),
     };
     this.#writer = new JournalWriter({ storage, clock, log, epoch, held });
+  }
+
+  #known(): readonly string[] {
+    return [this.#runners.keys(), this.expected, this.#arrivals.leaving, this.#reload.loading].flatMap(
+      (ids) => [...ids],
+    );
   }
 
   *#held(): Iterable<{ sagaId: string; ackedSeq: number }> {
@@ -244,14 +248,15 @@ export class Worker implements RunnerHost {
 
   /** Records the start of a saga, and runs it here when it is admitted. */
   begin(start: StartRow, definition: SagaDefinition, written: Written): void {
-    if (start.owned) this.#run(definition, this.#fresh(start, 0)).begin(start, written);
+    if (start.owned)
+      this.#run(definition, toLoaded(start, { ackedSeq: 0, at: this.now() })).begin(start, written);
     else this.submit({ ...emptyEntry(start.sagaId, 1), events: [start.started], start }, written);
   }
 
   /** Runs a saga that was started with a key, and is on record as this epoch's. */
   takeStarted(start: StartRow, definition: SagaDefinition, epoch: number): void {
     if (!this.#isOurs(epoch) || this.#runners.has(start.sagaId)) return;
-    this.#run(definition, this.#fresh(start, 1)).turn();
+    this.#run(definition, toLoaded(start, { ackedSeq: 1, at: this.now() })).turn();
   }
 
   /** What came to an epoch that is over, fenced or handed back, is somebody else's by now. */
@@ -259,15 +264,10 @@ export class Worker implements RunnerHost {
     return epoch === this.epoch() && this.#state !== "stopped";
   }
 
-  #fresh({ sagaId, started }: StartRow, ackedSeq: number): Loaded {
-    const data = fromText(started.data) as SagaStarted;
-    const event: JournalEntry = { type: "saga_started", data, seq: 1, at: this.now() };
-    return { state: fold(sagaId, [event]), ackedSeq, mail: NO_MAIL };
-  }
-
   #run(definition: SagaDefinition, { state, ackedSeq, mail }: Loaded): SagaRunner {
     const runner = new SagaRunner({ host: this, definition, state, ackedSeq, mail });
     this.#runners.set(state.sagaId, runner);
+    this.#rollCall.came(state.sagaId);
     if (!this.isRunning || this.#lease.isSuspended || this.#solitary.isOn) runner.drain();
     return runner;
   }
@@ -287,6 +287,7 @@ export class Worker implements RunnerHost {
   gone(saga: SagaInMemory, why: "ended" | "released" | "lost"): void {
     const wasFull = this.#runners.size >= this.#parts.options.sagasInFlightMax;
     if (this.#runners.get(saga.sagaId) === saga) this.#runners.delete(saga.sagaId);
+    if (why !== "lost") this.#reload.settled(saga.sagaId);
     this.#solitary.left(saga);
     this.#parts.onChange(saga, why);
     if (wasFull && this.isRunning) this.#intake.look();
@@ -310,6 +311,7 @@ export class Worker implements RunnerHost {
     if (beat.work) this.#intake.look();
     if (beat.mail) void this.#mailRoom.fetch();
     this.#upkeep.onBeat(beat);
+    this.#rollCall.onBeat();
   }
 
   #suspend(): void {
@@ -328,6 +330,7 @@ export class Worker implements RunnerHost {
   #dropAll(epoch: number): void {
     this.#writer?.close(new SagaError("SAGAZ_FENCED", { epoch }));
     for (const runner of this.#runners.values()) runner.lose();
+    this.#reload.allLost();
   }
 
   // Claimed work.
@@ -340,6 +343,11 @@ export class Worker implements RunnerHost {
 
   notWritten(saga: { readonly sagaId: string; readonly ackedSeq: number }, error: SagaError): void {
     this.#reload.afterRefusal(saga, error);
+  }
+
+  /** A start that was refused may be on record after all: then it is ours to run. */
+  seek(sagaId: string): void {
+    this.#reload.begin(sagaId);
   }
 
   /** Something was sent, or stored, that this process should look at soon. */
@@ -370,27 +378,15 @@ export class Worker implements RunnerHost {
     this.#unlisten?.();
     this.#intake.stop();
     await comeToRest(this.#runners, { clock: this.clock, patienceMs: this.#parts.options.stopMs });
-    await this.#handBack();
+    const isDone = await handBack(this.#runners, {
+      writer: this.#writer,
+      timers: this.#timers,
+      patienceMs: this.#parts.options.leaseMs,
+    });
+    await this.#lease.stop();
+    // What is left to us now is let go as after a crash: with attempts in doubt.
+    if (isDone && this.#reload.isClear) await signOff(this, this.epoch());
     this.#state = "stopped";
     this.#timers.stop();
-  }
-
-  async #handBack(): Promise<void> {
-    for (const runner of this.#runners.values()) runner.release();
-    const tooLate = new Promise<boolean>((resolve) =>
-      this.#timers.later(this.#parts.options.leaseMs, () => resolve(false)),
-    );
-    const written = Promise.resolve(this.#writer?.drained()).then(() => true);
-    const isWritten = await Promise.race([written, tooLate]);
-    this.#writer?.close(new SagaError("SAGAZ_STOPPED", { what: "worker" }));
-    const isSettled = [...this.#runners.values()].every(({ inFlight }) => inFlight === 0);
-    for (const runner of this.#runners.values()) runner.lose();
-    await this.#lease.stop();
-    if (!isWritten || !isSettled) return;
-    try {
-      await this.storage.leases.retire(this.epoch());
-    } catch (error) {
-      this.log.warn("sagaz: signing off failed; the lease will run out", { error: String(error) });
-    }
   }
 }

@@ -47,7 +47,7 @@ export function withFaults(storage: SagaStorage): FaultyStorage {
       },
       mailbox: {
         send: (mail) => through("send", () => mailbox.send(mail)),
-        fetch: (epoch, limit) => mailbox.fetch(epoch, limit),
+        fetch: (epoch, limit, after) => mailbox.fetch(epoch, limit, after),
         refuse: (epoch, refusals) => mailbox.refuse(epoch, refusals),
         outcome: (mail) => mailbox.outcome(mail),
       },

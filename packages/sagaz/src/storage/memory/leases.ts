@@ -27,6 +27,11 @@ export function leasesIn(tables: Tables): LeaseStore {
     async claim(claim) {
       return claimSagas(tables, claim);
     },
+    async forgotten({ epoch, known }) {
+      const isKnown = new Set(known);
+      const owned = [...(tables.workers.get(epoch)?.owned ?? [])];
+      return owned.filter(({ sagaId }) => !isKnown.has(sagaId)).map((saga) => toClaimed(tables, saga));
+    },
     async retire(epoch) {
       const worker = tables.workers.get(epoch);
       if (worker) dismiss(tables, worker, tables.now());
@@ -138,8 +143,11 @@ export function takeDue(
 }
 
 function take(tables: Tables, saga: SagaRecord, epoch: number): ClaimedSaga {
-  const { sagaId, adoptions } = saga;
   tables.setOwner(saga, { owner: epoch, wakeAt: null });
+  return toClaimed(tables, saga);
+}
+
+function toClaimed(tables: Tables, { sagaId, adoptions }: SagaRecord): ClaimedSaga {
   const mailSeq = tables.mailboxes.get(sagaId)?.lastSeq ?? 0;
   return { sagaId, adoptions, mailSeq, journal: [...(tables.journals.get(sagaId) ?? [])] };
 }

@@ -14,8 +14,8 @@ export function mailboxIn(tables: Tables): MailboxStore {
       createdAtOf(mail.sagaId);
       if (!putMail(tables, mail)) throw new SagaError("SAGAZ_SAGA_NOT_FOUND", { sagaId: mail.sagaId });
     },
-    async fetch(epoch, limit) {
-      return unreadOf(tables, epoch, limit);
+    async fetch(epoch, limit, after) {
+      return unreadOf(tables, epoch, { limit, after });
     },
     async refuse(epoch, refusals) {
       for (const refusal of refusals)
@@ -88,15 +88,22 @@ function noteRead(tables: Tables, box: Mailbox, sagaId: string): void {
   if (owner !== undefined && owner !== null) tables.workers.get(owner)?.mailed.delete(sagaId);
 }
 
-function unreadOf(tables: Tables, epoch: number, limit: number): readonly Mail[] {
-  const found: Mail[] = [];
-  for (const sagaId of tables.workers.get(epoch)?.mailed ?? []) {
-    for (const { mail, refusal } of tables.mailboxes.get(sagaId)?.mails.values() ?? []) {
-      if (found.length >= limit) return found;
-      if (!refusal) found.push(mail);
-    }
-  }
-  return found;
+function unreadOf(tables: Tables, epoch: number, { limit, after }: Page): readonly Mail[] {
+  const mailed = [...(tables.workers.get(epoch)?.mailed ?? [])].sort();
+  const unread = mailed.flatMap((sagaId) => unreadBy(tables, sagaId));
+  const isLater = ({ sagaId, mailSeq }: Mail) =>
+    !after || sagaId > after.sagaId || (sagaId === after.sagaId && mailSeq > after.mailSeq);
+  return unread.filter(isLater).slice(0, limit);
+}
+
+function unreadBy(tables: Tables, sagaId: string): readonly Mail[] {
+  const records = [...(tables.mailboxes.get(sagaId)?.mails.values() ?? [])];
+  return records.flatMap(({ mail, refusal }) => (refusal ? [] : mail));
+}
+
+interface Page {
+  readonly limit: number;
+  readonly after: Pick<Mail, "sagaId" | "mailSeq"> | undefined;
 }
 
 function boxOf(tables: Tables, sagaId: string): Mailbox {

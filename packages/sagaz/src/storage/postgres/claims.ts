@@ -41,12 +41,31 @@ async function recoverDoubtful({ database, doubtful, epoch }: Claimant): Promise
   const sagaIds = doubtful.get(epoch);
   if (sagaIds === undefined) return [];
   await database.awaitWrites(epoch);
-  const rows = await database.read({
-    text: database.sql.ownedSagas,
-    values: [epoch, uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))],
-  });
+  const recovered = await readOwned(database, epoch, sagaIds);
   doubtful.delete(epoch);
-  return toClaimed(database, rows);
+  return recovered;
+}
+
+/** All that an epoch owns beside what it knows. That holds whatever a claim in doubt may have taken. */
+export async function findForgotten(
+  { database, doubtful, epoch }: Claimant,
+  known: readonly string[],
+): Promise<readonly ClaimedSaga[]> {
+  if (doubtful.has(epoch)) await database.awaitWrites(epoch);
+  const rows = await database.read({ text: database.sql.forgottenSagas, values: [epoch, uuidArray(known)] });
+  const sagaIds = rows.map((row) => String(row["saga_id"]));
+  const forgotten = sagaIds.length === 0 ? [] : await readOwned(database, epoch, sagaIds);
+  doubtful.delete(epoch);
+  return forgotten;
+}
+
+async function readOwned(
+  database: Database,
+  epoch: number,
+  sagaIds: readonly string[],
+): Promise<readonly ClaimedSaga[]> {
+  const values = [epoch, uuidArray(sagaIds), timeArray(sagaIds.map(createdAtOf))];
+  return toClaimed(database, await database.read({ text: database.sql.ownedSagas, values }));
 }
 
 /** Rows come ordered by saga and seq; a saga without events is one row without them. */

@@ -14,6 +14,7 @@ import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import {
   absent,
   claimIds,
+  idsOf,
   released,
   throws,
   toKeyed,
@@ -186,6 +187,18 @@ test("sagas of a claim whose commit is lost come with the next claim", async () 
   expect((await room.storage.queries.find(sagaId))?.owner).toBe(epoch);
   expect((await room.storage.leases.beat(epoch)).work).toBe(true);
   expect(await claimIds(room.storage, epoch)).toEqual([sagaId]);
+  expect(await claimIds(room.storage, epoch)).toEqual([]);
+});
+
+test("sagas of a claim whose commit is lost are among the forgotten, and come once", async () => {
+  const sagaId = await begin(room.t, epoch, { start: toStart(room.t, { owned: false }) });
+  const dropped = proxy.dropRepliesOnce("commit");
+  await throws("SAGAZ_COMMIT_IN_DOUBT", () => claimIds(room.storage, epoch));
+  await dropped;
+  expect((await room.storage.queries.find(sagaId))?.owner).toBe(epoch);
+  expect((await room.storage.leases.beat(epoch)).work).toBe(true);
+  const forgotten = await room.storage.leases.forgotten({ epoch, known: [] });
+  expect(idsOf(forgotten)).toContain(sagaId);
   expect(await claimIds(room.storage, epoch)).toEqual([]);
 });
 

@@ -1,6 +1,6 @@
 import { must } from "../../core/must.ts";
 import type { Beat, Claim, ClaimedSaga, LeaseStore, NewWorker } from "../../ports/storage.ts";
-import { claimSafely, type DoubtfulClaims } from "./claims.ts";
+import { claimSafely, findForgotten, type DoubtfulClaims } from "./claims.ts";
 import { rollBack, type OpenConnection } from "./connection.ts";
 import { toTime, type Database } from "./database.ts";
 import { sqlStateOf } from "./errors.ts";
@@ -96,6 +96,16 @@ export class PostgresLeases implements LeaseStore {
       { database, doubtful: this.#doubtful, epoch },
       { text: database.sql.claimDue, values },
     );
+  }
+
+  forgotten({
+    epoch,
+    known,
+  }: {
+    readonly epoch: number;
+    readonly known: readonly string[];
+  }): Promise<readonly ClaimedSaga[]> {
+    return findForgotten({ database: this.#database, doubtful: this.#doubtful, epoch }, known);
   }
 
   async retire(epoch: number): Promise<void> {

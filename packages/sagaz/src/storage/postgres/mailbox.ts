@@ -28,8 +28,13 @@ export class PostgresMailbox implements MailboxStore {
     this.#hints.tell("work");
   }
 
-  async fetch(epoch: number, limit: number): Promise<readonly Mail[]> {
-    const rows = await this.#database.read({ text: this.#database.sql.fetchMail, values: [epoch, limit] });
+  async fetch(
+    epoch: number,
+    limit: number,
+    after?: Pick<Mail, "sagaId" | "mailSeq">,
+  ): Promise<readonly Mail[]> {
+    const values = [epoch, limit, after?.sagaId ?? null, after?.mailSeq ?? null];
+    const rows = await this.#database.read({ text: this.#database.sql.fetchMail, values });
     return rows.map((row) => ({
       mailId: String(row["mail_id"]),
       sagaId: String(row["saga_id"]),

@@ -112,6 +112,11 @@ test("a heartbeat looks at next to nothing, however much has ended or waits for 
   expect(rows).toBeLessThan(30);
 });
 
+test("the call of the roll looks at what its worker owns, and mail is fetched by its owner alone", async () => {
+  expect((await readBy("forgottenSagas", [epoch, []])).rows).toBeLessThan(30);
+  expect((await readBy("fetchMail", [epoch, 500, null, null])).rows).toBeLessThan(30);
+});
+
 test("a claim reads what it takes, not the backlog of others", async () => {
   const definitions = JSON.stringify([{ name: "order", version: 1 }]);
   expect((await readBy("claimDue", [epoch, 10, definitions, null, null, null])).rows).toBeLessThan(10);

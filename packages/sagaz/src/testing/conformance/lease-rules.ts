@@ -309,6 +309,22 @@ export const leaseRules: readonly StorageRule[] = [
     ok((await claim(t.storage, alive)).every(({ adoptions }) => adoptions === 1));
   }),
 
+  rule("forgotten: what an epoch owns beside what it knows, with its journal and its mail", async (t) => {
+    const [epoch, other] = [await register(t.storage), await register(t.storage)];
+    const [known, forgotten] = [await begin(t, epoch), await begin(t, epoch)];
+    await begin(t, other);
+    await begin(t, epoch, { row: released(null) });
+    await t.storage.mailbox.send(toMail(forgotten));
+    const ask = (...ids: readonly string[]) => t.storage.leases.forgotten({ epoch, known: ids });
+    const journal = await t.storage.queries.journal(forgotten);
+    deepEqual(await ask(known), [{ sagaId: forgotten, adoptions: 0, mailSeq: 1, journal }]);
+    deepEqual(new Set((await ask()).map(({ sagaId }) => sagaId)), new Set([known, forgotten]));
+    deepEqual(await ask(known, forgotten, newId(t)), []);
+    deepEqual(await t.storage.leases.forgotten({ epoch: 4_711_000, known: [] }), []);
+    await fence(t, [other]);
+    deepEqual(await ask(known), [], "not its saga any more");
+  }),
+
   rule("retire: gives everything up at once without counting adoptions, and is safe twice", async (t) => {
     const [leaver, heir] = [await register(t.storage), await register(t.storage)];
     const [busy, ended] = [await begin(t, leaver), await begin(t, leaver)];

@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import type { NewMail } from "../../ports/storage.ts";
+import type { Mail, NewMail } from "../../ports/storage.ts";
 import {
   append,
   begin,
@@ -32,6 +32,28 @@ export const mailboxRules: readonly StorageRule[] = [
     const readMails = mails.slice(0, 5).map(({ mailId }) => mailId);
     await append({ storage: t.storage, epoch }, toEntry(sagaId, 2, { readMails }));
     deepEqual(await t.storage.mailbox.fetch(epoch, 100), all.slice(5));
+  }),
+
+  rule("mailbox: page after page brings each mail once, also while others are read and sent", async (t) => {
+    const epoch = await register(t.storage);
+    // Later ids sort after earlier ones.
+    const [first, second, third] = [await begin(t, epoch), await begin(t, epoch), await begin(t, epoch)];
+    const sagas = [first, second, third];
+    for (const sagaId of [third, second, first])
+      for (let n = 0; n < 3; n++) await t.storage.mailbox.send(toMail(sagaId));
+    const places: string[] = [];
+    let last: Mail | undefined;
+    do {
+      const page = await t.storage.mailbox.fetch(epoch, 2, last);
+      places.push(...page.map(({ sagaId, mailSeq }) => `${sagas.indexOf(sagaId)}.${mailSeq}`));
+      last = page.length < 2 ? undefined : page.at(-1);
+      if (places.length === 2)
+        await append(
+          { storage: t.storage, epoch },
+          toEntry(first, 2, { readMails: page.map(({ mailId }) => mailId) }),
+        );
+    } while (last);
+    deepEqual(places, ["0.1", "0.2", "0.3", "1.1", "1.2", "1.3", "2.1", "2.2", "2.3"]);
   }),
 
   rule("mailbox: only the owner fetches", async (t) => {

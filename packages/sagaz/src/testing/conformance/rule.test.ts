@@ -74,6 +74,7 @@ describe("the rules", () => {
         beat: nothing,
         fenceExpired: async () => 0,
         claim: nothing,
+        forgotten: nothing,
         retire: nothing,
       },
       mailbox: { send: nothing, fetch: nothing, refuse: nothing, outcome: async () => ({ kind: "done" }) },

@@ -102,6 +102,8 @@ export class FaultyLine {
         }),
       fenceExpired: () => writes("fenceExpired", () => leases.fenceExpired()),
       claim: (claim) => this.#claim("claim", { epoch: claim.epoch, call: () => leases.claim(claim) }),
+      forgotten: (asked) =>
+        this.#through(() => this.#forgotten(leases, asked), { what: "forgotten", writes: false }),
       retire: (epoch) => writes("retire", () => leases.retire(epoch)),
     };
   }
@@ -118,8 +120,8 @@ export class FaultyLine {
           if (twice) await mailbox.send(mail);
         });
       },
-      fetch: (epoch, limit) =>
-        this.#through(() => mailbox.fetch(epoch, limit), { what: "fetch", writes: false }),
+      fetch: (epoch, limit, after) =>
+        this.#through(() => mailbox.fetch(epoch, limit, after), { what: "fetch", writes: false }),
       refuse: (epoch, refusals) => writes("refuse", () => mailbox.refuse(epoch, refusals)),
       outcome: (mail) => this.#through(() => mailbox.outcome(mail), { what: "outcome", writes: false }),
     };
@@ -138,6 +140,15 @@ export class FaultyLine {
     };
     const lost = (claimed: readonly ClaimedSaga[]) => void this.#doubtful.push(...claimed);
     return this.#through(recovering, { what, writes: true, lost, neverStraggles: true });
+  }
+
+  /** As an adapter does: what a lost claim took is among it, and not handed over twice. */
+  #forgotten(
+    leases: SagaStorage["leases"],
+    asked: Parameters<SagaStorage["leases"]["forgotten"]>[0],
+  ): Promise<readonly ClaimedSaga[]> {
+    this.#doubtful = [];
+    return leases.forgotten(asked);
   }
 
   async #ifOwned(saga: ClaimedSaga, epoch: number): Promise<ClaimedSaga | undefined> {

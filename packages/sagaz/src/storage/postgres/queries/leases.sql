@@ -36,6 +36,10 @@ select c.saga_id::text as saga_id, c.adoptions::text as adoptions, c.mail_seq::t
     c.seq::text as seq, c.at_ms::text as at, c.type, c.step, c.data
   from {{schema}}.claim_orphans($1::bigint, $2::integer, $3::bigint, $4::timestamptz) c
 
+-- name: forgottenSagas
+select e.saga_id::text as saga_id from {{schema}}.saga_executions e
+  where e.owner = $1::bigint and not exists (select from unnest($2::uuid[]) k(saga) where k.saga = e.saga_id)
+
 -- name: ownedSagas
 select e.saga_id::text as saga_id, e.adoptions::text as adoptions, e.mail_seq::text as mail_seq,
     v.seq::text as seq, floor(extract(epoch from v.at) * 1000)::bigint::text as at, v.type, v.step, v.data

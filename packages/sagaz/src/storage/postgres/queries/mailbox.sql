@@ -6,6 +6,7 @@ select m.mail_id, m.saga_id::text as saga_id, m.mail_seq::text as mail_seq, m.ki
   from {{schema}}.saga_mailbox m
   join {{schema}}.saga_executions e on e.saga_id = m.saga_id and e.created_at = m.created_at
   where m.refused_at is null and e.owner = $1::bigint
+    and ($3::uuid is null or (m.saga_id, m.mail_seq) > ($3, $4::integer))
   order by m.saga_id, m.mail_seq limit $2::integer
 
 -- name: refuseMail
