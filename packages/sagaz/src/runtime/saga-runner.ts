@@ -15,7 +15,7 @@ import type { JournalEntry, SagaEvent } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { WaitReason } from "../core/saga/status.ts";
-import type { AppendBatch, Mail, StartRow } from "../ports/storage.ts";
+import type { Mail, StartRow } from "../ports/storage.ts";
 import { Alarm } from "./alarm.ts";
 import { AppendTurn } from "./append-turn.ts";
 import { Attempt } from "./attempt.ts";
@@ -26,6 +26,7 @@ import { emptyEntry, Recording } from "./recording.ts";
 import type { Release } from "./recording.ts";
 import type { MailState, RunnerHost } from "./runner-host.ts";
 import { runInTransaction } from "./transactional-step.ts";
+import type { Prepared } from "./transactional-step.ts";
 
 /** A saga with nothing to do stays in memory for this long, since the next signal or child may be near. */
 const LINGER_MS = 1_000;
@@ -70,11 +71,6 @@ export class SagaRunner {
 
   get sagaId(): string {
     return this.state.sagaId;
-  }
-
-  /** True once this process has nothing to do with the saga any more. */
-  get isGone(): boolean {
-    return this.#gone;
   }
 
   /** Calls of user functions in flight. */
@@ -226,25 +222,22 @@ export class SagaRunner {
     const { storage, clock } = this.#host;
     const prepare = (outcome: Outcome) => this.#prepareCommit(running, outcome);
     const end = await runInTransaction(attempt, { sagaId: this.sagaId, storage, clock, prepare });
-    if (end.isLost) this.lose();
+    if (end.refusal) this.#notWritten(end.refusal);
     if (end.recorded && !this.#gone) this.#recordedInTransaction(running, end.recorded);
     this.#turnToAppend.giveBack();
     if (end.recorded) this.turn();
     else this.#settled(running, end.outcome);
   }
 
-  async #prepareCommit(
-    running: LiveTask,
-    outcome: Outcome,
-  ): Promise<{ entry: JournalEntry; batch: AppendBatch } | undefined> {
+  async #prepareCommit(running: LiveTask, outcome: Outcome): Promise<Prepared | undefined> {
     await this.#turnToAppend.take(() => this.#isWriting());
     // What nobody waits for any more can still be taken back: it is not committed.
     if (this.#gone || this.live.tasks.get(taskId(running.task)) !== running) return undefined;
-    const [event] = settle(this.#view(), running.task, outcome);
-    if (!event) return undefined;
-    const entry = { ...event, seq: this.state.seq + 1, at: this.#host.now() } as JournalEntry;
-    const entries = [{ ...emptyEntry(this.sagaId, entry.seq), events: [toEventRow(entry)] }];
-    return { entry, batch: { epoch: this.#host.epoch(), entries } };
+    const [decided] = settle(this.#view(), running.task, outcome);
+    if (!decided) return undefined;
+    const event = { ...decided, seq: this.state.seq + 1, at: this.#host.now() } as JournalEntry;
+    const entry = { ...emptyEntry(this.sagaId, event.seq), events: [toEventRow(event)] };
+    return { event, entry, epoch: this.#host.epoch() };
   }
 
   #recordedInTransaction(running: LiveTask, entry: JournalEntry): void {
