@@ -380,7 +380,8 @@ export class SagaRunner {
     const { sagaId } = this;
     this.#host.log.error("sagaz: a saga is stuck; this is a bug in sagaz", { sagaId, error: String(error) });
     this.live.draining = true;
-    if (isEnded(this.state.status) || this.state.parked?.reason === "stuck") return this.lose();
+    // It stays in memory to answer its mail: a person may close it by force, or try again with a mended version.
+    if (isEnded(this.state.status) || this.state.parked?.reason === "stuck") return this.#submit();
     const { message } = toRecordedError(error, "error");
     const crashed = this.inFlight > 0 ? ({ crashed: true } as const) : {};
     this.#record([{ type: "saga_parked", data: { reason: "stuck", detail: message, ...crashed } }]);
