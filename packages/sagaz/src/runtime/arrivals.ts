@@ -27,6 +27,11 @@ export interface Loaded {
   readonly mail: MailState;
 }
 
+/** A claimed saga whose journal could be read. */
+interface ReadSaga extends ClaimedSaga {
+  readonly state: SagaState;
+}
+
 /** What {@link Arrivals} needs of its worker. */
 export interface ArrivalsParts {
   readonly registry: Registry;
@@ -48,28 +53,34 @@ export class Arrivals {
   /** Takes in a claimed saga. */
   take(saga: ClaimedSaga): void {
     const { adoptions } = saga;
-    if (adoptions < LIMITS.adoptionsBeforeAlone || isOver(saga)) this.#resume(saga, { alone: false });
-    else if (adoptions < LIMITS.adoptionsMax) this.#takeAlone(saga);
+    const state = this.#read(saga);
+    if (!state) return;
+    // One that has ended runs nothing of the user's: it answers its mail, kills nobody, and cannot be parked.
+    if (adoptions < LIMITS.adoptionsBeforeAlone || isEnded(state.status)) this.#resume({ ...saga, state });
+    else if (adoptions < LIMITS.adoptionsMax) this.#takeAlone({ ...saga, state });
     else this.park(saga, { reason: "crash_loop", detail: `${adoptions} workers died with it` });
   }
 
-  #takeAlone(saga: ClaimedSaga): void {
+  /** A journal that cannot be read stops this saga alone. */
+  #read(saga: ClaimedSaga): SagaState | undefined {
+    try {
+      return fold(saga.sagaId, saga.journal.map(fromStored));
+    } catch (error) {
+      this.park(saga, { reason: "stuck", detail: String(error) });
+      return undefined;
+    }
+  }
+
+  #takeAlone(saga: ReadSaga): void {
     const { solitary, submit, now } = this.#parts;
     if (solitary.isOn) return submit(toGiveBackEntry(saga, now() + ALONE_RETRY_MS));
     const runner = this.#resume(saga, { alone: true });
     if (runner) solitary.begin(runner);
   }
 
-  #resume(saga: ClaimedSaga, { alone }: { readonly alone: boolean }): SagaRunner | undefined {
+  #resume(saga: ReadSaga, { alone } = { alone: false }): SagaRunner | undefined {
     const { registry, run, submit, now } = this.#parts;
-    const { sagaId, journal, mailSeq, adoptions } = saga;
-    let state: SagaState;
-    try {
-      state = fold(sagaId, journal.map(fromStored));
-    } catch (error) {
-      this.park(saga, { reason: "stuck", detail: String(error) });
-      return undefined;
-    }
+    const { journal, mailSeq, adoptions, state } = saga;
     const definition = registry.find(state.started.name, state.started.version);
     if (!definition) {
       // One that has ended has mail that nobody can answer just now; it cannot be parked.
@@ -95,14 +106,5 @@ export class Arrivals {
     const { log, submit, now } = this.#parts;
     log.error("sagaz: a saga was parked", { sagaId: saga.sagaId, reason, detail });
     submit(toParkingEntry(saga, { reason, detail, at: now() }));
-  }
-}
-
-/** A saga that has ended runs nothing of the user's: it answers its mail, kills nobody, and cannot be parked. */
-function isOver({ sagaId, journal }: ClaimedSaga): boolean {
-  try {
-    return isEnded(fold(sagaId, journal.map(fromStored)).status);
-  } catch {
-    return false;
   }
 }
