@@ -11,3 +11,5 @@ import "./rebuild.test.ts";
 import "./attempt.test.ts";
 import "./refused-writes.test.ts";
 import "./stuck.test.ts";
+import "./elsewhere.test.ts";
+import "./upkeep.test.ts";
