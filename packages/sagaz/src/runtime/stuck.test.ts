@@ -136,39 +136,35 @@ describe("a journal that cannot be read back", () => {
     await process.stop();
     const { leases, journal, queries } = stage.storage;
     const held = { sagaName: definition.name, version: 1, graphHash: definition.graphHash, graph: "{}" };
-    const { epoch } = await stage.drive(
-      leases.register({ workerName: "broken", leaseMs: 60_000, definitions: [held] }),
-    );
+    const { epoch } = await leases.register({ workerName: "broken", leaseMs: 60_000, definitions: [held] });
     const claim = { sagaName: held.sagaName, version: 1 };
-    await stage.drive(leases.claim({ epoch, limit: 1, definitions: [claim] }));
-    const { length: seq } = await stage.drive(queries.journal(handle.id));
-    const row = await stage.drive(queries.find(handle.id));
-    await stage.drive(
-      journal.append({
-        epoch,
-        entries: [
-          {
-            sagaId: handle.id,
-            firstSeq: seq + 1,
-            events: [{ type: "step_compensated", step: "a", data: "{}" }],
-            start: undefined,
-            row: {
-              status: "running",
-              waitingFor: null,
-              parkedReason: null,
-              paused: false,
-              error: null,
-              output: null,
-              finished: false,
-              release: { wakeAt: row!.createdAt, mailSeq: 0 },
-            },
-            spawns: [],
-            mails: [],
-            readMails: [],
+    await leases.claim({ epoch, limit: 1, definitions: [claim] });
+    const { length: seq } = await queries.journal(handle.id);
+    const row = await queries.find(handle.id);
+    await journal.append({
+      epoch,
+      entries: [
+        {
+          sagaId: handle.id,
+          firstSeq: seq + 1,
+          events: [{ type: "step_compensated", step: "a", data: "{}" }],
+          start: undefined,
+          row: {
+            status: "running",
+            waitingFor: null,
+            parkedReason: null,
+            paused: false,
+            error: null,
+            output: null,
+            finished: false,
+            release: { wakeAt: row!.createdAt, mailSeq: 0 },
           },
-        ],
-      }),
-    );
+          spawns: [],
+          mails: [],
+          readMails: [],
+        },
+      ],
+    });
     return handle.id;
   }
 

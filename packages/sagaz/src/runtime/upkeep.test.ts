@@ -31,8 +31,8 @@ test("a sweep that fails is logged, and a later one takes over from the dead", a
     if (calls === 1) throw new SagaError("SAGAZ_STORAGE_UNAVAILABLE", { message: "a test says no" });
     return fenceExpired();
   };
-  const dead = await stage.processWith({ sagas: [], leaseMs: 5_000 });
   const process = await stage.processWith({ sagas: [], leaseMs: 5_000 });
+  const dead = await stage.processWith({ sagas: [], leaseMs: 5_000 });
   dead.kill();
   await stage.clock.advance(60_000);
   expect(calls).toBeGreaterThan(1);
