@@ -150,7 +150,7 @@ describe("run and execute", () => {
   });
 
   test("a storage that could not be opened does not take away the one configured meanwhile", async () => {
-    let refuse = (_: Error) => {};
+    let refuse: (error: Error) => void = () => {};
     setDefaultStorage(() => new Promise((_, reject) => (refuse = reject)));
     const first = classic().execute(1);
     const storage = new InMemoryStorage();

@@ -7,7 +7,6 @@ import type { Clock } from "../ports/clock.ts";
 import { silentLog } from "../ports/log.ts";
 import { PostgreSQLStorage } from "../storage/postgres/index.ts";
 import { Stage, gate } from "../../../../tests/engine/stage.ts";
-import type { Process } from "../../../../tests/engine/stage.ts";
 import { createDatabase } from "../../../../tools/servers/postgres-databases.ts";
 import { waitUntil } from "../../../../tools/servers/wait-until.ts";
 import { ClassicSaga } from "./classic-saga.ts";
@@ -217,14 +216,13 @@ describe("the commit of a transactional step", () => {
   test("in doubt is looked up until the storage can be read again", async () => {
     const { stage, notes, insert } = await openShop();
     await using _ = stage;
-    let process: Process | undefined;
     changeTransactions(stage, (transact) => async (work) => {
       await transact(work);
-      process?.cut();
+      stage.processes[0]?.cut();
       throw inDoubt();
     });
     const saga = counting("tx-blind", insert);
-    process = await stage.process(saga);
+    const process = await stage.process(saga);
     const handle = await stage.start(process, saga, null);
     await stage.clock.advance(3_000);
     process.heal();
