@@ -39,6 +39,11 @@ export function toLoaded(
   return { state: fold(sagaId, [event]), ackedSeq, mail: { seq: 0, fetched: true } };
 }
 
+/** A claimed saga whose journal could be read. */
+interface ReadSaga extends ClaimedSaga {
+  readonly state: SagaState;
+}
+
 /** What {@link Arrivals} needs of its worker. */
 export interface ArrivalsParts {
   readonly registry: Registry;
@@ -68,28 +73,34 @@ export class Arrivals {
   /** Takes in a claimed saga. */
   take(saga: ClaimedSaga): void {
     const { adoptions } = saga;
-    if (adoptions < LIMITS.adoptionsBeforeAlone || isOver(saga)) this.#resume(saga, { alone: false });
-    else if (adoptions < LIMITS.adoptionsMax) this.#takeAlone(saga);
+    const state = this.#read(saga);
+    if (!state) return;
+    // One that has ended runs nothing of the user's: it answers its mail, kills nobody, and cannot be parked.
+    if (adoptions < LIMITS.adoptionsBeforeAlone || isEnded(state.status)) this.#resume({ ...saga, state });
+    else if (adoptions < LIMITS.adoptionsMax) this.#takeAlone({ ...saga, state });
     else this.park(saga, { reason: "crash_loop", detail: `${adoptions} workers died with it` });
   }
 
-  #takeAlone(saga: ClaimedSaga): void {
+  /** A journal that cannot be read stops this saga alone. */
+  #read(saga: ClaimedSaga): SagaState | undefined {
+    try {
+      return fold(saga.sagaId, saga.journal.map(fromStored));
+    } catch (error) {
+      this.park(saga, { reason: "stuck", detail: String(error) });
+      return undefined;
+    }
+  }
+
+  #takeAlone(saga: ReadSaga): void {
     const { solitary, now } = this.#parts;
     if (solitary.isOn) return this.#giveUp(toGiveBackEntry(saga, now() + ALONE_RETRY_MS));
     const runner = this.#resume(saga, { alone: true });
     if (runner) solitary.begin(runner);
   }
 
-  #resume(saga: ClaimedSaga, { alone }: { readonly alone: boolean }): SagaRunner | undefined {
+  #resume(saga: ReadSaga, { alone } = { alone: false }): SagaRunner | undefined {
     const { registry, run, now } = this.#parts;
-    const { sagaId, journal, mailSeq, adoptions } = saga;
-    let state: SagaState;
-    try {
-      state = fold(sagaId, journal.map(fromStored));
-    } catch (error) {
-      this.park(saga, { reason: "stuck", detail: String(error) });
-      return undefined;
-    }
+    const { journal, mailSeq, adoptions, state } = saga;
     const definition = registry.find(state.started.name, state.started.version);
     if (!definition) {
       // One that has ended has mail that nobody can answer just now; it cannot be parked.
@@ -127,14 +138,5 @@ export class Arrivals {
       if (error) log.warn("sagaz: a saga could not be given up", { sagaId, error: error.message });
       else onGivenUp(sagaId);
     });
-  }
-}
-
-/** A saga that has ended runs nothing of the user's: it answers its mail, kills nobody, and cannot be parked. */
-function isOver({ sagaId, journal }: ClaimedSaga): boolean {
-  try {
-    return isEnded(fold(sagaId, journal.map(fromStored)).status);
-  } catch {
-    return false;
   }
 }

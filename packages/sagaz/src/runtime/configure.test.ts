@@ -148,4 +148,17 @@ describe("run and execute", () => {
     expect(await classic().execute(1)).toMatchObject({ status: "completed" });
     expect(opened).toHaveLength(2);
   });
+
+  test("a storage that could not be opened does not take away the one configured meanwhile", async () => {
+    let refuse: (error: Error) => void = () => {};
+    setDefaultStorage(() => new Promise((_, reject) => (refuse = reject)));
+    const first = classic().execute(1);
+    const storage = new InMemoryStorage();
+    configure({ storage });
+    expect(await classic().execute(1)).toMatchObject({ status: "completed" });
+    refuse(new Error("no server"));
+    await expect(first).rejects.toThrow("no server");
+    expect(await classic("second").execute(1)).toMatchObject({ status: "completed" });
+    expect((await storage.queries.list({ limit: 10 })).sagas).toHaveLength(2);
+  });
 });

@@ -27,7 +27,7 @@ export interface Configuration {
 export type DefaultStorage = (url: string | undefined) => Promise<SagaStorage>;
 
 let configuration: Configuration = {};
-let defaultStorage: DefaultStorage | undefined;
+let defaultStorage: DefaultStorage = () => Promise.reject(new SagaError("SAGAZ_NO_STORAGE"));
 let storage: Promise<SagaStorage> | undefined;
 const orchestrators = new Map<string, Promise<SagaOrchestrator>>();
 
@@ -120,6 +120,5 @@ async function openStorage(): Promise<SagaStorage> {
   if (configuration.storage) return configuration.storage;
   const url = process.env["SAGAZ_STORAGE_URL"];
   if (url === undefined && process.env["NODE_ENV"] === "production") throw new SagaError("SAGAZ_NO_STORAGE");
-  if (!defaultStorage) throw new SagaError("SAGAZ_NO_STORAGE");
   return defaultStorage(url);
 }

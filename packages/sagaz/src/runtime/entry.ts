@@ -1,6 +1,6 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { actionKeyOf } from "../core/decide/task.ts";
-import type { JournalEntry, Reused, SagaStarted } from "../core/saga/events.ts";
+import type { JournalEntry, Parent, Reused, SagaStarted } from "../core/saga/events.ts";
 import type { SagaState, StepState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { WaitReason } from "../core/saga/status.ts";
@@ -181,7 +181,7 @@ export function toMails(event: JournalEntry, { definition, state }: Scope): read
     event.type === "saga_completed" ||
     event.type === "saga_compensated" ||
     event.type === "saga_force_closed";
-  return ended ? [toMail(mailId, parent.sagaId, childEnded(state, definition))] : [];
+  return ended ? [toMail(mailId, parent.sagaId, childEnded(parent, { definition, state }))] : [];
 }
 
 /** Children whose steps the fork takes over: it undoes them, so they have to tell it of their end. */
@@ -199,12 +199,12 @@ function toNewParents(
 }
 
 /** What a child tells its parent at its end. */
-function childEnded(state: SagaState, definition: SagaDefinition, detail?: string): SagaRequest {
+function childEnded({ step }: Parent, { definition, state }: Scope, detail?: string): SagaRequest {
   const output = definition.output ? state.output : outputOf(state);
   const text = detail ?? toErrorLine(state);
   return {
     kind: "child_ended",
-    step: state.parent?.step ?? "",
+    step,
     childId: state.sagaId,
     status: state.status,
     ...(state.status === "completed" ? { output } : {}),
@@ -219,7 +219,7 @@ function childEnded(state: SagaState, definition: SagaDefinition, detail?: strin
 export function cancelRefused(mail: Mail, refusal: Error, { definition, state }: Scope): NewMail | undefined {
   const { parent } = state;
   if (!parent || !isEnded(state.status)) return undefined;
-  const end = childEnded(state, definition, refusal.message);
+  const end = childEnded(parent, { definition, state }, refusal.message);
   // A child that stays completed although its undo was asked for is for a person to look at, as a closed one is.
   const status = state.status === "completed" ? "forced_closed" : state.status;
   return toMail(`${state.sagaId}/${mail.mailId}`, parent.sagaId, { ...end, status } as SagaRequest);

@@ -86,7 +86,7 @@ test("a request while the saga's end is being written is left to whoever has it 
   expect(refused).toEqual([]);
 });
 
-test("a saga that is stuck and has ended is given up: its mail is answered by whoever claims it next", async () => {
+test("a saga that is stuck and has ended answers its mail and is given up", async () => {
   await using stage = await Stage.open();
   const { storage, clock } = stage;
   // What is drawn when a claimed saga is looked at; the look itself, the second draw, goes wrong once.
@@ -112,7 +112,5 @@ test("a saga that is stuck and has ended is given up: its mail is answered by wh
     status: "completed",
     waitingFor: null,
   });
-  expect(await stage.drive(storage.mailbox.outcome(mail))).toEqual({ kind: "waiting" });
-  await clock.advance(60_000);
   expect(await stage.drive(storage.mailbox.outcome(mail))).toMatchObject({ code: "SAGAZ_SAGA_ENDED" });
 });

@@ -10,3 +10,6 @@ import "./bad-input.test.ts";
 import "./rebuild.test.ts";
 import "./attempt.test.ts";
 import "./refused-writes.test.ts";
+import "./stuck.test.ts";
+import "./elsewhere.test.ts";
+import "./upkeep.test.ts";

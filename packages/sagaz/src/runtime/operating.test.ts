@@ -671,6 +671,34 @@ describe("fork", () => {
     expect(sagas.map(({ status }) => status)).toEqual(["completed", "compensated"]);
   });
 
+  test("knows of a child that was closed by force: its undo waits for a person, not for ever for the child", async () => {
+    await using stage = await Stage.open();
+    let broken = false;
+    const child = build("closed-child")
+      .step("x", { do: () => 1, undo: refuse })
+      .build();
+    const saga = build("closed-parent")
+      .child("c", { saga: child, input: () => null })
+      .step("last", { after: ["c"], do: () => (broken ? refuse() : 1) })
+      .build();
+    const process = await stage.process(saga, child);
+    const source = await stage.run(process, saga, undefined);
+    const { sagas } = await stage.drive(process.sagas.list({ sagaName: "closed-child" }));
+    const childId = sagas[0]!.sagaId;
+    await stage.drive(process.sagas.cancel(childId, by));
+    expect(await stage.drive(process.sagas.result(childId, { orParked: true }))).toMatchObject({
+      status: "parked",
+    });
+    await stage.drive(process.sagas.forceClose(childId, by));
+    await stage.clock.advance(1_000);
+    broken = true;
+    const fork = await stage.drive(process.sagas.fork(source.sagaId, { fromStep: "last", ...by }));
+    expect(await stage.end(fork)).toMatchObject({
+      status: "parked",
+      parked: { reason: "compensation_failed", step: "c" },
+    });
+  });
+
   test("of a map step that got half way takes over its list and the items that were done", async () => {
     await using stage = await Stage.open();
     const trace = new Trace(stage);

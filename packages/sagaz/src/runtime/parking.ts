@@ -1,6 +1,7 @@
 import { toRecordedError } from "../core/decide/outcome.ts";
 import { fold } from "../core/saga/evolve.ts";
 import type { JournalEntry, ParkReason } from "../core/saga/events.ts";
+import type { SagaState } from "../core/saga/state.ts";
 import type { AppendEntry, ClaimedSaga, RowChange } from "../ports/storage.ts";
 import { fromStored, toEventRow, toRowChange } from "./entry.ts";
 import { emptyEntry } from "./recording.ts";
@@ -50,8 +51,11 @@ function rowAfter({ sagaId, journal }: ClaimedSaga, entry: JournalEntry): RowCha
 }
 
 /** Makes the entry that gives a claimed saga back unchanged, not to be claimed before `wakeAt`. */
-export function toGiveBackEntry(saga: ClaimedSaga, wakeAt: number): AppendEntry {
-  const state = fold(saga.sagaId, saga.journal.map(fromStored));
+export function toGiveBackEntry(
+  saga: ClaimedSaga & { readonly state: SagaState },
+  wakeAt: number,
+): AppendEntry {
+  const { state } = saga;
   const row = toRowChange(state, { waitingFor: "retry", release: { wakeAt, mailSeq: saga.mailSeq } });
   return { ...emptyEntry(saga.sagaId, saga.journal.length + 1), row };
 }

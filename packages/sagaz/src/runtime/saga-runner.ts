@@ -16,7 +16,7 @@ import type { JournalEntry, SagaEvent } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { WaitReason } from "../core/saga/status.ts";
-import type { AppendBatch, Mail, StartRow } from "../ports/storage.ts";
+import type { Mail, StartRow } from "../ports/storage.ts";
 import { Alarm } from "./alarm.ts";
 import { AppendTurn } from "./append-turn.ts";
 import { Attempt } from "./attempt.ts";
@@ -30,11 +30,10 @@ import { emptyEntry, Recording } from "./recording.ts";
 import type { Release } from "./recording.ts";
 import type { MailState, RunnerHost } from "./runner-host.ts";
 import { isTransactional, runInTransaction } from "./transactional-step.ts";
+import type { Prepared } from "./transactional-step.ts";
 
 /** A saga with nothing to do stays in memory for this long, since the next signal or child may be near. */
 const LINGER_MS = 1_000;
-/** A saga that is stuck and cannot be parked is looked at again after this long. */
-const STUCK_RETRY_MS = 30_000;
 
 /**
  * One saga in its owner's memory. Turns what happens (an attempt ended, mail came, time passed) into events, has them
@@ -55,6 +54,7 @@ export class SagaRunner {
   #idleSince: number | undefined;
   #inTurn = false;
   #releasing = false;
+  #isStuck = false;
   #gone = false;
 
   constructor(options: {
@@ -117,6 +117,7 @@ export class SagaRunner {
   turn(): void {
     if (this.#gone || this.#inTurn) return;
     if (this.#turnToAppend.isTaken) return this.#turnToAppend.defer(() => this.turn());
+    if (this.#isStuck) return this.#standBy();
     this.#inTurn = true;
     try {
       this.#decide();
@@ -210,25 +211,22 @@ export class SagaRunner {
     const { storage, clock } = this.#host;
     const prepare = (outcome: Outcome) => this.#prepareCommit(attempt, outcome);
     const end = await runInTransaction(attempt, { sagaId: this.sagaId, storage, clock, prepare });
-    if (end.lost) this.#notWritten(end.lost, []);
+    if (end.refusal) this.#notWritten(end.refusal, []);
     if (end.recorded && !this.#gone) this.#recordedInTransaction(attempt, end.recorded);
     this.#turnToAppend.giveBack();
     if (end.recorded) this.turn();
     else this.#settled(attempt, end.outcome);
   }
 
-  async #prepareCommit(
-    running: LiveTask,
-    outcome: Outcome,
-  ): Promise<{ entry: JournalEntry; batch: AppendBatch } | undefined> {
+  async #prepareCommit(running: LiveTask, outcome: Outcome): Promise<Prepared | undefined> {
     await this.#turnToAppend.take(() => this.#isWriting());
     // What nobody waits for any more can still be taken back: it is not committed.
     if (this.#gone || this.live.tasks.get(taskId(running.task)) !== running) return undefined;
-    const [event] = settle(this.#view(), running.task, outcome);
-    if (!event) return undefined;
-    const entry = { ...event, seq: this.state.seq + 1, at: this.#host.now() } as JournalEntry;
-    const entries = [{ ...emptyEntry(this.sagaId, entry.seq), events: [toEventRow(entry)] }];
-    return { entry, batch: { epoch: this.#host.epoch(), entries } };
+    const [decided] = settle(this.#view(), running.task, outcome);
+    if (!decided) return undefined;
+    const event = { ...decided, seq: this.state.seq + 1, at: this.#host.now() } as JournalEntry;
+    const entry = { ...emptyEntry(this.sagaId, event.seq), events: [toEventRow(event)] };
+    return { event, entry, epoch: this.#host.epoch() };
   }
 
   #recordedInTransaction(running: LiveTask, entry: JournalEntry): void {
@@ -258,6 +256,7 @@ export class SagaRunner {
   /** All mail that had been sent when this saga was claimed is here. */
   mailFetched(): void {
     this.#mail.fetched();
+    if (this.#isStuck) this.turn();
   }
 
   #refuse(mail: Mail, error: unknown): void {
@@ -368,22 +367,32 @@ export class SagaRunner {
     this.#host.gone(this, why);
   }
 
-  /**
-   * A rule of ours was broken: this saga stops, loudly; all others go on. One that cannot be parked for it, because it
-   * has ended, or is already, is given up for a while: whoever claims it then may do better, its mail is still there.
-   */
+  /** A rule of ours was broken: this saga stops, loudly; all others go on. */
   #stuck(error: unknown): void {
     const { sagaId } = this;
     this.#host.log.error("sagaz: a saga is stuck; this is a bug in sagaz", { sagaId, error: String(error) });
     this.live.draining = true;
+    this.#isStuck = true;
     if (this.#releasing) return;
-    if (isEnded(this.state.status) || this.state.parked?.reason === "stuck") {
-      const wakeAt = this.#host.now() + STUCK_RETRY_MS;
-      return this.#write({ wakeAt, waitingFor: null, mailSeq: this.#mail.known });
-    }
+    if (this.#isAtRest()) return this.#standBy();
     const { message } = toRecordedError(error, "error");
     const crashed = this.inFlight > 0 ? ({ crashed: true } as const) : {};
     this.#record([{ type: "saga_parked", data: { reason: "stuck", detail: message, ...crashed } }]);
     this.#write(this.#releaseFor(null, "operator"));
+  }
+
+  /** It goes on only when a person says so. */
+  #isAtRest(): boolean {
+    return isEnded(this.state.status) || this.state.parked?.reason === "stuck";
+  }
+
+  /**
+   * Decides nothing any more, but answers its mail: while the bug lasts, a person can still close the saga by force. When
+   * all mail is read, it is given up; after a retry for whoever claims it first, who may have a mended version.
+   */
+  #standBy(): void {
+    if (this.#releasing) return;
+    if (this.inFlight > 0 || this.#unacked > 0 || this.#mail.seq < 0) return this.#submit();
+    this.#write(this.#releaseFor(this.#isAtRest() ? null : this.#host.now(), null));
   }
 }

@@ -3,7 +3,9 @@ import { saga as build } from "../core/definition/builder.ts";
 import { unchecked } from "../core/definition/standard-schema.ts";
 import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import { Stage, Trace, gate } from "../../../../tests/engine/stage.ts";
+import { InMemoryStorage } from "../storage/memory/index.ts";
 import { ClassicSaga } from "./classic-saga.ts";
+import { SagaOrchestrator } from "./orchestrator.ts";
 
 const one = (name = "one") => new ClassicSaga<unknown>({ name }).addStep("a", () => 1);
 
@@ -306,6 +308,33 @@ describe("a start in the caller's own transaction", () => {
     expect(taken).toMatchObject({ sagaId });
     await stage.clock.advance(30_000);
     expect(looks).toHaveLength(1);
+  });
+
+  test("holds its key until that ends: another start is told to try again", async () => {
+    await using stage = await Stage.open();
+    const saga = one();
+    const process = await stage.process(saga);
+    const key = { idempotencyKey: "held" };
+    const joined = await stage.room.begin();
+    const first = await stage.start(process, saga, 1, { ...key, tx: joined.tx });
+    await expect(stage.start(process, saga, 1, key)).rejects.toMatchObject({
+      code: "SAGAZ_START_IN_PROGRESS",
+      retryable: true,
+    });
+    await joined.commit();
+    expect((await stage.start(process, saga, 1, key)).id).toBe(first.id);
+  });
+
+  test("is refused on a storage that cannot join one", async () => {
+    class Apart extends InMemoryStorage {
+      override readonly can = { joinTransaction: false, transactionalSteps: false };
+    }
+    const saga = one();
+    const orchestrator = new SagaOrchestrator({ storage: new Apart(), sagas: [saga] });
+    await orchestrator.start();
+    const start = orchestrator.sagas.start(saga, 1, { tx: () => Promise.resolve([]) });
+    await expect(start).rejects.toMatchObject({ code: "SAGAZ_CANNOT", details: { storage: "memory" } });
+    await orchestrator.stop();
   });
 
   test("of a process that dies before the commit is found by another", async () => {

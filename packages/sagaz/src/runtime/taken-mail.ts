@@ -42,11 +42,6 @@ export class TakenMail {
     this.#isFetched = false;
   }
 
-  /** How much mail is known to have been sent, taken or not. */
-  get known(): number {
-    return this.#seq;
-  }
-
   /** How much mail was taken, for whoever claims the saga next; while some may be unread, no number fits. */
   get seq(): number {
     return this.#isFetched && this.#refusing === 0 ? this.#seq : -1;

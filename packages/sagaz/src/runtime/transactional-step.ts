@@ -1,12 +1,13 @@
 import type { Outcome } from "../core/decide/outcome.ts";
 import { toRecordedError } from "../core/decide/outcome.ts";
 import type { Task } from "../core/decide/view.ts";
-import { isSagaError } from "../core/errors.ts";
-import type { SagaError } from "../core/errors.ts";
+import { isSagaError, SagaError } from "../core/errors.ts";
 import type { JournalEntry } from "../core/saga/events.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { AppendBatch, SagaStorage } from "../ports/storage.ts";
+import type { AppendEntry, SagaStorage } from "../ports/storage.ts";
 import type { Attempt } from "./attempt.ts";
+import { judge } from "./doubt.ts";
+import type { Verdict } from "./doubt.ts";
 
 /** Pause between looks whether a commit in doubt happened, in milliseconds. */
 const LOOK_AGAIN_MS = 200;
@@ -22,8 +23,15 @@ export interface TransactionEnd {
   readonly recorded: JournalEntry | undefined;
   /** What to make of it when nothing was written. */
   readonly outcome: Outcome;
-  /** The saga belongs to somebody else, or its journal is not what memory holds: why. */
-  readonly lost: SagaError | undefined;
+  /** The saga is not, or may not be, as this process holds it: it belongs to somebody else, or its tail is gone. */
+  readonly refusal: SagaError | undefined;
+}
+
+/** A step's event that is about to be appended, and the entry of the journal that holds it. */
+export interface Prepared {
+  readonly event: JournalEntry;
+  readonly entry: AppendEntry;
+  readonly epoch: number;
 }
 
 /** What {@link runInTransaction} needs around the attempt. */
@@ -31,10 +39,8 @@ export interface TransactionScope {
   readonly sagaId: string;
   readonly storage: SagaStorage;
   readonly clock: Clock;
-  /** Takes the saga's append turn and makes the batch with the step's event; undefined when nobody waits for it. */
-  prepare(
-    outcome: Outcome,
-  ): Promise<{ readonly entry: JournalEntry; readonly batch: AppendBatch } | undefined>;
+  /** Takes the saga's append turn and makes the entry with the step's event; undefined when nobody waits for it. */
+  prepare(outcome: Outcome): Promise<Prepared | undefined>;
 }
 
 /**
@@ -42,8 +48,8 @@ export interface TransactionScope {
  * all, so the step is done exactly once. The handler runs first; only then does the saga stand still, for one commit.
  */
 export async function runInTransaction(attempt: Attempt, scope: TransactionScope): Promise<TransactionEnd> {
-  const end: { recorded: JournalEntry | undefined; outcome: Outcome } = {
-    recorded: undefined,
+  const end: { appended: Prepared | undefined; outcome: Outcome } = {
+    appended: undefined,
     outcome: ROLLED_BACK,
   };
   try {
@@ -55,38 +61,56 @@ export async function runInTransaction(attempt: Attempt, scope: TransactionScope
       }
       const prepared = await scope.prepare(outcome);
       if (!prepared) throw new RollBack();
-      await append(prepared.batch);
-      end.recorded = prepared.entry;
+      await append({ epoch: prepared.epoch, entries: [prepared.entry] });
+      end.appended = prepared;
     });
-    return { ...end, lost: undefined };
+    return { recorded: end.appended?.event, outcome: end.outcome, refusal: undefined };
   } catch (error) {
-    if (error instanceof RollBack) return { recorded: undefined, outcome: end.outcome, lost: undefined };
-    return afterError(end.recorded, error, scope);
+    if (error instanceof RollBack) return { recorded: undefined, outcome: end.outcome, refusal: undefined };
+    return afterError(end.appended, error, scope);
   }
 }
 
 /** A commit in doubt is looked up, never guessed. */
 async function afterError(
-  recorded: JournalEntry | undefined,
+  appended: Prepared | undefined,
   error: unknown,
   scope: TransactionScope,
 ): Promise<TransactionEnd> {
   const outcome: Outcome = { type: "failed", error: toRecordedError(error, "error"), final: false };
-  if (recorded && isSagaError(error, "SAGAZ_COMMIT_IN_DOUBT") && (await wasRecorded(recorded.seq, scope))) {
-    return { recorded, outcome, lost: undefined };
+  if (!appended || !isSagaError(error, "SAGAZ_COMMIT_IN_DOUBT"))
+    return { recorded: undefined, outcome, refusal: isRefusal(error) ? error : undefined };
+  const { sagaId } = scope;
+  const { event } = appended;
+  switch (await lookUp(appended, scope)) {
+    case "written":
+      return { recorded: event, outcome, refusal: undefined };
+    case "not written":
+      return { recorded: undefined, outcome, refusal: undefined };
+    case "lost":
+      return {
+        recorded: undefined,
+        outcome,
+        refusal: new SagaError("SAGAZ_CONFLICT", { sagaId, seq: event.seq }),
+      };
   }
-  const isLost = isSagaError(error, "SAGAZ_CONFLICT") || isSagaError(error, "SAGAZ_FENCED");
-  return { recorded: undefined, outcome, lost: isLost ? error : undefined };
 }
 
-async function wasRecorded(seq: number, { sagaId, storage, clock }: TransactionScope): Promise<boolean> {
+function isRefusal(error: unknown): error is SagaError {
+  return isSagaError(error, "SAGAZ_CONFLICT") || isSagaError(error, "SAGAZ_FENCED");
+}
+
+async function lookUp(
+  { entry, epoch }: Prepared,
+  { sagaId, storage, clock }: TransactionScope,
+): Promise<Verdict> {
   for (;;) {
     try {
       const [tail] = await storage.journal.tails([sagaId]);
-      return tail !== undefined && tail.seq >= seq;
+      return judge(entry, { tail, ackedSeq: entry.firstSeq - 1, epoch });
     } catch (error) {
-      // Once the storage is stopped, nobody here can look any more; whoever takes the saga over does.
-      if (isSagaError(error) && !error.retryable) return false;
+      // Nobody here can look any more, or ever could: the saga is read anew, by us or by whoever takes it over.
+      if (isSagaError(error) && !error.retryable) return "lost";
       await new Promise<void>((resolve) => clock.setTimer(LOOK_AGAIN_MS, resolve));
     }
   }

@@ -1,3 +1,4 @@
+import { isClear } from "../core/decide/backward.ts";
 import { CompensationGraph } from "../core/definition/compensation-graph.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { SagaState, StepState } from "../core/saga/state.ts";
@@ -39,9 +40,6 @@ function refusalOf(state: SagaState, definition: SagaDefinition | undefined): st
 }
 
 function needsUndo(step: StepState): boolean {
-  return (
-    step.status === "done" ||
-    step.status === "maybe_done" ||
-    (step.childId !== undefined && step.status === "pending")
-  );
+  if (step.childId !== undefined && step.status === "pending") return true;
+  return !isClear(step);
 }

@@ -188,10 +188,7 @@ class WatchedJournal {
       stop: () => storage.stop(),
       listen: (listener) => storage.listen(listener),
       journal: {
-        tails: (sagaIds) => journal.tails(sagaIds),
-        startKeyed: (epoch, starts) => journal.startKeyed(epoch, starts),
-        startIn: (tx, start) => journal.startIn(tx, start),
-        transaction: (work) => journal.transaction(work),
+        ...journal,
         append: async (batch) => {
           const receipt = await journal.append(batch);
           for (const { sagaId, events } of batch.entries)

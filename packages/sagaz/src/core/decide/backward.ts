@@ -32,7 +32,8 @@ function isUndone(state: SagaState, step: StepDefinition): boolean {
   return isClear(stepState);
 }
 
-function isClear(step: StepState | undefined): boolean {
+/** True when this step or item needs no undo, or no more of it: one that waits for a person is still to come. */
+export function isClear(step: StepState | undefined): boolean {
   if (mayHaveHappened(step)) return false;
   return step?.status !== "compensation_failed" || step.onExhausted === "continue";
 }
