@@ -8,7 +8,7 @@ test("lines to the database and to the participants break while sagas run: all e
   const [engineLine, shopLine] = [await startFaultProxy(town.url), await startFaultProxy(town.url)];
   onTestFinished(() => Promise.all([engineLine.stop(), shopLine.stop()]).then(() => {}));
   const lines = { engineUrl: engineLine.through(town.url), shopUrl: shopLine.through(town.url) };
-  const workers = ["w1", "w2"].map((name) => town.worker({ name, ...lines }));
+  const workers = ["w1", "w2"].map((name) => town.worker({ name, leaseMs: 1_500, ...lines }));
   await Promise.all(workers.map((worker) => worker.ready()));
   await town.place(40, (n) => (n % 20 === 0 ? "in confirm" : "in charge"));
   await town.until(

@@ -7,7 +7,7 @@ test("PostgreSQL is killed twice with sagas in flight: nothing that was committe
   const server = await startPostgres({ own: true });
   onTestFinished(() => server.stop());
   await using town = await Town.open(server.url);
-  const workers = ["w1", "w2"].map((name) => town.worker({ name, leaseMs: 2_000, sagasInFlightMax: 40 }));
+  const workers = ["w1", "w2"].map((name) => town.worker({ name, leaseMs: 5_000, sagasInFlightMax: 40 }));
   await Promise.all(workers.map((worker) => worker.ready()));
   await town.place(50, (n) => (n % 25 === 0 ? "in confirm" : "in charge"));
   await town.until(
