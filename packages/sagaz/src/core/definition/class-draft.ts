@@ -193,7 +193,7 @@ function toVerify({ decorator, name, options }: Declaration, place: Place): Acti
 /** What is no function stays as it is, for `define` to refuse. */
 function onInstance(over: MapOptions["over"], instance: object): MapOptions["over"] {
   if (typeof over !== "function") return over;
-  return (ctx) => Reflect.apply(over, instance, [ctx]) as readonly unknown[];
+  return (ctx) => Reflect.apply(over, instance, [ctx]);
 }
 
 function bound(declaration: Declaration, instance: object): (ctx: object) => unknown {
