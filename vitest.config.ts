@@ -50,15 +50,22 @@ export default defineConfig({
         extends: true,
         test: {
           name: "int",
-          include: [
-            "packages/*/src/**/*.int.test.ts",
-            "tools/**/*.int.test.ts",
-            "bench/**/*.int.test.ts",
-            "tests/system/**/*.test.ts",
-          ],
+          include: ["packages/*/src/**/*.int.test.ts", "tools/**/*.int.test.ts", "bench/**/*.int.test.ts"],
           globalSetup: ["tools/postgres-for-tests.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        // Does not extend: here `sagaz` is the built package, as in the worker processes that these tests start. After
+        // the other tiers, and two files at a time: they wait for leases more than they work.
+        test: {
+          name: "system",
+          include: ["tests/system/**/*.test.ts"],
+          globalSetup: ["tools/postgres-for-tests.ts", "tests/system/build-worker.ts"],
+          testTimeout: 60_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       { extends: true, test: { name: "tidy", include: ["tests/tidy/**/*.test.ts"], testTimeout: 60_000 } },

@@ -9,7 +9,7 @@ import { postgresUrlVariable, startPostgres, type TestPostgres } from "./servers
 import { closingLine, objections, tally, type Skipped, type Tally } from "./tally.ts";
 
 /** The vitest projects whose global set-up needs a PostgreSQL. */
-const tiersOnPostgres = new Set(["int"]);
+const tiersOnPostgres = new Set(["int", "system"]);
 
 const noSkips = process.env["CI"] === "true";
 

@@ -1,9 +1,16 @@
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 
-/** The newest PostgreSQL installed on this machine (Debian's folders, Homebrew's, then PATH), or undefined. */
+/** The environment variable that names a folder of PostgreSQL's programs to take before all others. */
+export const binDirVariable = "SAGAZ_TEST_POSTGRES_BIN";
+
+/**
+ * The PostgreSQL that the environment names, else the newest one installed on this machine (Debian's folders,
+ * Homebrew's, then PATH), or undefined.
+ */
 export function findInstalledPostgres(): string | undefined {
   const candidates = [
+    process.env[binDirVariable] ?? "",
     ...versionsBelow("/usr/lib/postgresql", (version) => path.join(version, "bin")),
     ...versionsBelow("/opt/homebrew/opt", (name) => path.join(name, "bin"), /^postgresql@\d+$/),
     ...(process.env["PATH"] ?? "").split(path.delimiter),

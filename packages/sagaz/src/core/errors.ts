@@ -33,6 +33,14 @@ export const ERRORS = {
     retryable: false,
     sentence: 'saga "{saga}" has two compensations for step "{step}". Keep one.',
   },
+  SAGAZ_UNKNOWN_VERIFY: {
+    retryable: false,
+    sentence: 'saga "{saga}" verifies "{step}", but has no action of that name.{hint}',
+  },
+  SAGAZ_DUPLICATE_VERIFY: {
+    retryable: false,
+    sentence: 'saga "{saga}" has two ways to verify step "{step}". Keep one.',
+  },
   SAGAZ_COMPENSATION_CYCLE: {
     retryable: false,
     sentence:

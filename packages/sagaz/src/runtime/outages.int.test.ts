@@ -1,7 +1,3 @@
-import { fork } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { startFaultProxy } from "../../../../tools/servers/fault-proxy.ts";
@@ -165,57 +161,5 @@ describe("a schema", () => {
       code: "SAGAZ_SCHEMA_NEWER",
       details: { found: 9999 },
     });
-  });
-});
-
-describe("a step that kills its process each time", () => {
-  test("is parked as crash_loop; a saga beside it ends", { timeout: 120_000 }, async () => {
-    const schema = nextSchema();
-    const workers: ChildProcess[] = [];
-    onTestFinished(() => {
-      for (const worker of workers) worker.kill("SIGKILL");
-    });
-    const launch = () => {
-      const worker = fork(
-        fileURLToPath(new URL("../../../../tests/engine/deadly-worker.ts", import.meta.url)),
-        {
-          env: { ...process.env, SAGAZ_TEST_URL: database.url, SAGAZ_TEST_SCHEMA: schema },
-          execArgv: ["--import", "tsx"],
-          stdio: "ignore",
-        },
-      );
-      workers.push(worker);
-      return worker;
-    };
-    const deadly = new ClassicSaga({ name: "deadly" }).addStep("boom", () => 1);
-    const harmless = new ClassicSaga({ name: "harmless" }).addStep("a", () => 1);
-    const starter = new pg.Pool({ connectionString: database.url, max: 6 });
-    const storage = new PostgreSQLStorage({ pool: starter, schema });
-    const watcher = new SagaOrchestrator({
-      storage,
-      sagas: [deadly, harmless],
-      sagasInFlightMax: 0,
-      leaseMs: 1_000,
-      log: silentLog,
-    });
-    onTestFinished(async () => {
-      await watcher.stop();
-      await starter.end();
-    });
-    await watcher.start();
-    const victim = await watcher.sagas.start(deadly, null);
-    let deaths = 0;
-    const parked = victim.result({ orParked: true }).then(() => "parked" as const);
-    const bystander = await watcher.sagas.start(harmless, null);
-    const nextDeath = async () => {
-      await once(launch(), "exit");
-      return "died" as const;
-    };
-    while ((await Promise.race([nextDeath(), parked])) === "died") expect(++deaths).toBeLessThan(12);
-    expect(await watcher.sagas.get(victim.id)).toMatchObject({
-      status: "parked",
-      parked: { reason: "crash_loop" },
-    });
-    expect(await bystander.result({ orParked: true })).toMatchObject({ status: "completed" });
   });
 });

@@ -1,7 +1,22 @@
 import { describe, expectTypeOf, test } from "vitest";
 import { saga } from "../core/definition/builder.ts";
-import type { MapContext, StepContext, UndoContext, VerifyContext } from "../core/definition/context.ts";
-import { action, child, compensate, map, payload, signal, sleep } from "../core/definition/decorators.ts";
+import type {
+  MapContext,
+  StepContext,
+  UndoContext,
+  Verdict,
+  VerifyContext,
+} from "../core/definition/context.ts";
+import {
+  action,
+  child,
+  compensate,
+  map,
+  payload,
+  signal,
+  sleep,
+  verify,
+} from "../core/definition/decorators.ts";
 import { definitionOf } from "../core/definition/definition-of.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
@@ -36,7 +51,14 @@ class OrderSaga extends Saga<Order, { total: number }> {
     expectTypeOf(ctx.result.id).toEqualTypeOf<string>();
   }
 
-  @map("ship", { over: (ctx: StepContext<Order>) => ctx.input.items, dependsOn: ["reserve"] })
+  readonly boxes = 3;
+
+  @map("ship", {
+    over(this: OrderSaga, ctx: StepContext<Order>) {
+      return ctx.input.items.slice(0, this.boxes);
+    },
+    dependsOn: ["reserve"],
+  })
   ship(ctx: MapContext<Order, string>) {
     return ctx.item.length;
   }
@@ -55,6 +77,12 @@ class OrderSaga extends Saga<Order, { total: number }> {
     expectTypeOf(ctx.resultOf(this.ship)).toEqualTypeOf<readonly number[]>();
     expectTypeOf(ctx.resultOf(this.approval)).toEqualTypeOf<{ ok: boolean }>();
     expectTypeOf(ctx.results["anything"]).toBeUnknown();
+  }
+
+  @verify("charge")
+  async findCharge(ctx: VerifyContext<Order>): Promise<Verdict<void>> {
+    expectTypeOf(ctx.input).toEqualTypeOf<Order>();
+    return this.boxes > 0 ? { outcome: "done", result: undefined } : { outcome: "not_done" };
   }
 }
 
@@ -116,6 +144,22 @@ describe("decorators", () => {
       // @ts-expect-error there is no such option
       @action("b", { dependOn: ["a"] })
       b() {}
+
+      // @ts-expect-error a verify answers with a verdict
+      @verify("b")
+      findB() {
+        return true;
+      }
+
+      // @ts-expect-error the list belongs to another class
+      @map("pack", {
+        over(this: OrderSaga) {
+          return [this.boxes];
+        },
+      })
+      pack(ctx: MapContext) {
+        return ctx.item;
+      }
 
       // @ts-expect-error a child needs its saga
       @child("c", {})

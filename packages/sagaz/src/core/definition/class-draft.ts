@@ -1,4 +1,5 @@
 import { SagaError } from "../errors.ts";
+import type { Verdict, VerifyContext } from "./context.ts";
 import { checkOptionNames } from "./check-options.ts";
 import { declarationsOf, rememberStepName } from "./declared.ts";
 import type { Declaration } from "./declared.ts";
@@ -25,31 +26,36 @@ export interface Written {
   readonly definitionOf: (child: Sagaish) => SagaDefinition;
 }
 
-type Steps = Exclude<Declaration["decorator"], "compensate">;
+/** Decorators that add to a step which another one makes, and what a class is told that uses them wrongly. */
+const ADDITIONS = {
+  compensate: { unknown: "SAGAZ_UNKNOWN_COMPENSATION", twice: "SAGAZ_DUPLICATE_COMPENSATION" },
+  verify: { unknown: "SAGAZ_UNKNOWN_VERIFY", twice: "SAGAZ_DUPLICATE_VERIFY" },
+} as const;
+
+type Addition = keyof typeof ADDITIONS;
+type Steps = Exclude<Declaration["decorator"], Addition>;
+type Levels = readonly (readonly Declaration[])[];
 
 /**
  * Gathers what the decorators of a class and its ancestors declared. A subclass adds steps, and replaces those of the
  * same name or on the same method; they keep their place in the order.
  *
- * @throws SagaError `SAGAZ_UNKNOWN_COMPENSATION`, `SAGAZ_DUPLICATE_COMPENSATION`, `SAGAZ_INVALID_OPTION`.
+ * @throws SagaError `SAGAZ_UNKNOWN_COMPENSATION`, `SAGAZ_DUPLICATE_COMPENSATION`, `SAGAZ_UNKNOWN_VERIFY`,
+ * `SAGAZ_DUPLICATE_VERIFY`, `SAGAZ_INVALID_OPTION`.
  */
 export function draftOfClass(written: Written): SagaDraft {
   const { sagaClass } = written;
+  const saga = sagaClass.sagaName;
   const levels = declarationsOf(sagaClass);
-  const steps = inherited(levels.map((level) => level.filter(({ decorator }) => decorator !== "compensate")));
-  const undos = undosByStep(levels, sagaClass.sagaName);
-  for (const name of undos.keys()) {
-    if (steps.some((step) => step.name === name)) continue;
-    const hint = didYouMean(
-      name,
-      steps.map((step) => step.name),
-    );
-    throw new SagaError("SAGAZ_UNKNOWN_COMPENSATION", { saga: sagaClass.sagaName, step: name, hint });
-  }
+  const steps = inherited(levels.map((level) => level.filter(({ decorator }) => !(decorator in ADDITIONS))));
+  const undos = additionsByStep("compensate", { saga, levels, steps });
+  const verifies = additionsByStep("verify", { saga, levels, steps });
   return {
-    name: sagaClass.sagaName,
+    name: saga,
     options: sagaClass as SagaOptions, // checked by `define`
-    steps: steps.map((step) => toStepDraft(step, { ...written, undo: undos.get(step.name) })),
+    steps: steps.map((step) =>
+      toStepDraft(step, { ...written, undo: undos.get(step.name), verify: verifies.get(step.name) }),
+    ),
     input: sagaClass.input,
     output: sagaClass.output,
   };
@@ -75,26 +81,33 @@ function replaces(next: Declaration, old: Declaration): boolean {
   return next.name === old.name || (next.member !== undefined && next.member === old.member);
 }
 
-function undosByStep(
-  levels: readonly (readonly Declaration[])[],
-  saga: string,
+/** A subclass replaces what an ancestor added to a step; one class adds once. */
+function additionsByStep(
+  addition: Addition,
+  { saga, levels, steps }: { saga: string; levels: Levels; steps: readonly Declaration[] },
 ): ReadonlyMap<string, Declaration> {
-  const undos = new Map<string, Declaration>();
+  const { unknown, twice } = ADDITIONS[addition];
+  const added = new Map<string, Declaration>();
   for (const level of levels) {
     const own = new Set<string>();
     for (const declaration of level) {
       const { decorator, name: step } = declaration;
-      if (decorator !== "compensate") continue;
-      if (own.has(step)) throw new SagaError("SAGAZ_DUPLICATE_COMPENSATION", { saga, step });
+      if (decorator !== addition) continue;
+      if (own.has(step)) throw new SagaError(twice, { saga, step });
       own.add(step);
-      undos.set(step, declaration);
+      added.set(step, declaration);
     }
   }
-  return undos;
+  const names = steps.map(({ name }) => name);
+  for (const step of added.keys()) {
+    if (!names.includes(step)) throw new SagaError(unknown, { saga, step, hint: didYouMean(step, names) });
+  }
+  return added;
 }
 
 interface Place extends Written {
   readonly undo: Declaration | undefined;
+  readonly verify: Declaration | undefined;
 }
 
 function toStepDraft(declaration: Declaration, place: Place): StepDraft {
@@ -128,19 +141,27 @@ function toUndo(
   return { run: bound(declaration, instance), options };
 }
 
-function toWork(declaration: Declaration, { instance, definitionOf }: Place): StepWork {
+function toWork(declaration: Declaration, place: Place): StepWork {
+  const { instance, definitionOf } = place;
   const { name, options } = declaration;
   const member = declaration.read(instance);
+  const verify = toVerify(declaration, place);
   switch (declaration.decorator as Steps) {
     case "action": {
       rememberStepName(member as object, name); // an overriding method has an identity of its own
-      const { transactional = false, verify } = options as ActionOptions;
+      const { transactional = false } = options as ActionOptions;
       return { kind: "action", do: bound(declaration, instance), transactional, verify };
     }
     case "map": {
       rememberStepName(member as object, name);
-      const { over, concurrency, verify } = options as MapOptions;
-      return { kind: "map", do: bound(declaration, instance), over, concurrency, verify };
+      const { over, concurrency } = options as MapOptions;
+      return {
+        kind: "map",
+        do: bound(declaration, instance),
+        over: onInstance(over, instance),
+        concurrency,
+        verify,
+      };
     }
     case "signal": {
       if (typeof member === "function") rememberStepName(member, name); // what payload() made
@@ -154,6 +175,25 @@ function toWork(declaration: Declaration, { instance, definitionOf }: Place): St
       return { kind: "child", child, input: bound(declaration, instance) };
     }
   }
+}
+
+/** The option or the decorated method, whichever there is. */
+function toVerify({ decorator, name, options }: Declaration, place: Place): ActionOptions["verify"] {
+  const { verify: option } = options as ActionOptions;
+  const { verify: method, instance, sagaClass } = place;
+  if (!method) return option;
+  const at = { saga: sagaClass.sagaName, step: name };
+  if (decorator !== "action" && decorator !== "map") {
+    throw new SagaError("SAGAZ_UNKNOWN_VERIFY", { ...at, hint: ` A ${decorator} step is never in doubt.` });
+  }
+  if (option !== undefined) throw new SagaError("SAGAZ_DUPLICATE_VERIFY", at);
+  return bound(method, instance) as (ctx: VerifyContext) => Verdict;
+}
+
+/** What is no function stays as it is, for `define` to refuse. */
+function onInstance(over: MapOptions["over"], instance: object): MapOptions["over"] {
+  if (typeof over !== "function") return over;
+  return (ctx) => Reflect.apply(over, instance, [ctx]);
 }
 
 function bound(declaration: Declaration, instance: object): (ctx: object) => unknown {

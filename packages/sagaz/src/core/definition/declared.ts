@@ -4,7 +4,7 @@ import { metadataKey } from "./symbol-metadata.ts";
 
 /** What a decorator was told, and how to reach what it decorates. */
 export interface Declaration {
-  readonly decorator: "action" | "compensate" | "map" | "signal" | "sleep" | "child";
+  readonly decorator: "action" | "compensate" | "verify" | "map" | "signal" | "sleep" | "child";
   readonly name: string;
   readonly options: object;
   /** Position in the source: decorators of fields are applied after those of all methods, whatever was written first. */
@@ -15,7 +15,7 @@ export interface Declaration {
   readonly read: (instance: object) => unknown;
 }
 
-type MemberContext = ClassMethodDecoratorContext | ClassFieldDecoratorContext<never>;
+type MemberContext = ClassMethodDecoratorContext<never> | ClassFieldDecoratorContext<never>;
 
 /** Where the declarations of one class (not of its ancestors) are kept in its metadata. */
 const declared = Symbol.for("sagaz.declared");

@@ -1,8 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { saga } from "./builder.ts";
-import type { MapContext, StepContext, UndoContext } from "./context.ts";
-import { action, child, compensate, map, payload, signal, sleep, step, stepNameOf } from "./decorators.ts";
+import type { MapContext, StepContext, UndoContext, Verdict, VerifyContext } from "./context.ts";
+import {
+  action,
+  child,
+  compensate,
+  map,
+  payload,
+  signal,
+  sleep,
+  step,
+  stepNameOf,
+  verify as verified,
+} from "./decorators.ts";
 import { definitionOf, definitionOfInstance } from "./definition-of.ts";
 import type { SagaDefinition } from "./definition.ts";
 import { definitionKey } from "./sagaish.ts";
@@ -50,7 +61,13 @@ class OrderSaga extends AnySaga<Order> {
     return [this.stock.size, ctx.result.id];
   }
 
-  @map("pack", { over: (ctx: StepContext<Order>) => ctx.input.items, dependsOn: ["reserve"], concurrency: 2 })
+  @map("pack", {
+    over(this: OrderSaga, ctx: StepContext<Order>) {
+      return ctx.input.items.slice(0, this.stock.size + 1);
+    },
+    dependsOn: ["reserve"],
+    concurrency: 2,
+  })
   pack(ctx: MapContext<Order, string>) {
     return ctx.item.length + this.stock.size;
   }
@@ -71,6 +88,11 @@ class OrderSaga extends AnySaga<Order> {
   @step("charge", { pivot: true, dependsOn: ["ship"] })
   charge(ctx: StepContext<Order>) {
     return ctx.resultOf(this.reserve).id;
+  }
+
+  @verified("charge")
+  findCharge(ctx: VerifyContext<Order>): Verdict<number> {
+    return { outcome: "done", result: ctx.input.items.length + this.stock.size };
   }
 }
 
@@ -123,8 +145,10 @@ describe("a decorated class", () => {
     const pack = byName.get("pack");
     const coolDown = byName.get("cool_down");
     const ship = byName.get("ship");
+    const charge = byName.get("charge");
     if (
       reserve?.kind !== "action" ||
+      charge?.kind !== "action" ||
       pack?.kind !== "map" ||
       coolDown?.kind !== "sleep" ||
       ship?.kind !== "child"
@@ -133,6 +157,7 @@ describe("a decorated class", () => {
     }
     expect(await reserve.do(ctx)).toEqual({ id: 3 });
     expect(reserve.undo?.(ctx)).toEqual([1, 7]);
+    expect(charge.verify?.(ctx)).toEqual({ outcome: "done", result: 3 });
     expect(pack.over(ctx)).toEqual(["a", "b"]);
     expect(pack.do(ctx)).toBe(4);
     expect(coolDown.forMs(ctx)).toBe(6);
@@ -193,6 +218,9 @@ describe("a subclass", () => {
     @compensate("a") undoA(): string {
       return "base undo a";
     }
+    @verified("a") findA(): Verdict {
+      return { outcome: "done", result: "base" };
+    }
     @action("b", { dependsOn: ["a"] }) b(): string {
       return "base b";
     }
@@ -228,6 +256,29 @@ describe("a subclass", () => {
       d: ["sub d", undefined],
     });
     expect(Object.keys(run(Base))).toEqual(["a", "b", "c"]);
+  });
+
+  test("keeps how its parent verifies a step, overrides the method, or replaces it", () => {
+    class Keeps extends Base {}
+    class Overrides extends Base {
+      override findA(): Verdict {
+        return { outcome: "unknown" };
+      }
+    }
+    class Replaces extends Base {
+      @verified("a") other(): Verdict {
+        return { outcome: "not_done" };
+      }
+    }
+    const answers = [Keeps, Overrides, Replaces].map((sagaClass) => {
+      const a = definitionOf(sagaClass).graph.byName.get("a");
+      return a?.kind === "action" && a.verify?.({} as never);
+    });
+    expect(answers).toEqual([
+      { outcome: "done", result: "base" },
+      { outcome: "unknown" },
+      { outcome: "not_done" },
+    ]);
   });
 
   test("replaces a step by its name, by its method, or just the method", () => {
@@ -329,6 +380,61 @@ describe("mistakes in a class", () => {
       /compensation of step "a" of "wrong-undo": dependsOn/,
     );
     expect(() => definitionOf(WrongStatic)).toThrow(/strategy is "WAIT_AL".*Did you mean "WAIT_ALL"\?/);
+  });
+
+  test("a @verify without its step, or beside another way to verify it, is refused", () => {
+    const answer = (): Verdict => ({ outcome: "not_done" });
+    class Misspelt extends AnySaga {
+      static sagaName = "misspelt";
+      @action("charge") a() {}
+      @verified("chagre") b() {
+        return answer();
+      }
+    }
+    class NeverInDoubt extends AnySaga {
+      static sagaName = "never-in-doubt";
+      @sleep("charge") a() {
+        return 1;
+      }
+      @verified("charge") b() {
+        return answer();
+      }
+    }
+    class Two extends AnySaga {
+      static sagaName = "two";
+      @action("charge") a() {}
+      @verified("charge") b() {
+        return answer();
+      }
+      @verified("charge") c() {
+        return answer();
+      }
+    }
+    class TwoWays extends AnySaga {
+      static sagaName = "two-ways";
+      @map("charge", { over: () => [1], verify }) a(ctx: MapContext) {
+        return ctx.item;
+      }
+      @verified("charge") b() {
+        return answer();
+      }
+    }
+    expect(() => definitionOf(Misspelt)).toThrow(/SAGAZ_UNKNOWN_VERIFY .*Did you mean "charge"\?/);
+    expect(() => definitionOf(NeverInDoubt)).toThrow(
+      /SAGAZ_UNKNOWN_VERIFY .* A sleep step is never in doubt/,
+    );
+    expect(() => definitionOf(Two)).toThrow(/SAGAZ_DUPLICATE_VERIFY/);
+    expect(() => definitionOf(TwoWays)).toThrow(/SAGAZ_DUPLICATE_VERIFY/);
+  });
+
+  test("a map needs a function that lists its items", () => {
+    class NoList extends AnySaga {
+      static sagaName = "no-list";
+      @map("a", { over: [1] as never }) a(ctx: MapContext) {
+        return ctx.item;
+      }
+    }
+    expect(() => definitionOf(NoList)).toThrow(/over is an array; it must be a function/);
   });
 
   test("a signal field that stands for nothing still is a step", () => {

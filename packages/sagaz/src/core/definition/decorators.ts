@@ -16,7 +16,7 @@ interface Edges {
 
 /** Options of `@action`. Times are milliseconds. */
 export interface ActionOptions<Input = unknown> extends StepOptions, Edges {
-  /** Asked when nobody knows whether an attempt took effect. */
+  /** Asked when nobody knows whether an attempt took effect. A method of the class is made that by {@link verify}. */
   readonly verify?: (ctx: VerifyContext<Input>) => Verdict | Promise<Verdict>;
   /** Runs in the engine's own transaction (`ctx.tx`): done exactly once. */
   readonly transactional?: boolean;
@@ -25,11 +25,15 @@ export interface ActionOptions<Input = unknown> extends StepOptions, Edges {
 }
 
 /** Options of `@map`. Times are milliseconds. */
-export interface MapOptions<Input = unknown> extends StepOptions, Edges {
-  /** Lists the items (at most 10,000). The list is recorded before the first item starts. */
-  readonly over: (ctx: StepContext<Input>) => readonly unknown[] | Promise<readonly unknown[]>;
+export interface MapOptions<Input = unknown, This = unknown> extends StepOptions, Edges {
+  /**
+   * Lists the items (at most 10,000). The list is recorded before the first item starts. Its `this` is the instance:
+   * `over(this: OrderSaga, ctx: StepContext<Order>) { return this.catalogue.split(ctx.input); }`.
+   */
+  readonly over: (this: This, ctx: StepContext<Input>) => readonly unknown[] | Promise<readonly unknown[]>;
   /** How many items run at a time. 10 if not set. */
   readonly concurrency?: number;
+  /** Asked, for one item, when nobody knows whether an attempt took effect; see also {@link verify}. */
   readonly verify?: (ctx: VerifyContext<Input>) => Verdict | Promise<Verdict>;
 }
 
@@ -70,7 +74,7 @@ type TakesItem<Method extends StepMethod> =
  * Makes a method the action of a step. The method stays what it is: it can be called directly in a test.
  *
  * @example
- * @action("charge_payment", { dependsOn: ["reserve_inventory"], timeoutMs: 5_000, verify: askProvider })
+ * @action("charge_payment", { dependsOn: ["reserve_inventory"], timeoutMs: 5_000 })
  * async charge(ctx: StepContext<Order>) { return payments.charge(ctx.input, { key: ctx.idempotencyKey }); }
  */
 export function action<Input = unknown>(name: string, options: ActionOptions<Input> = {}): MethodDecorator {
@@ -97,6 +101,22 @@ export function compensate(name: string, options: UndoOptions = {}): MethodDecor
 }
 
 /**
+ * Makes a method the one that is asked when nobody knows whether an attempt of the step of that name took effect: of an
+ * `@action`, or of one item of a `@map`. Write its return type, `Promise<Verdict<…>>`: the compiler then checks the answer.
+ *
+ * @example
+ * @verify("charge_payment")
+ * async findCharge(ctx: VerifyContext<Order>): Promise<Verdict<Charge>> {
+ *   const charge = await this.payments.find(ctx.idempotencyKey);
+ *   return charge ? { outcome: "done", result: charge } : { outcome: "not_done" };
+ * }
+ */
+export function verify(name: string): MethodDecorator<StepMethod<Verdict>> {
+  const declaration = declare({ decorator: "verify", name, options: {} });
+  return (_, context) => declaration.add(context);
+}
+
+/**
  * Makes a method the action of a step that runs once for each item of a list. Each item has its own outcome and its own
  * undo; the step's result is the list of results.
  *
@@ -104,11 +124,11 @@ export function compensate(name: string, options: UndoOptions = {}): MethodDecor
  * @map("ship", { over: (ctx: StepContext<Order>) => ctx.input.items, dependsOn: ["charge"] })
  * async ship(ctx: MapContext<Order, Item>) { return carrier.ship(ctx.item, { key: ctx.idempotencyKey }); }
  */
-export function map<Input = unknown>(name: string, options: MapOptions<Input>) {
+export function map<Input = unknown, This = unknown>(name: string, options: MapOptions<Input, This>) {
   const declaration = declare({ decorator: "map", name, options });
   return <Method extends StepMethod>(
     method: Method & TakesItem<Method>,
-    context: ClassMethodDecoratorContext,
+    context: ClassMethodDecoratorContext<This>,
   ): void => {
     declaration.add(context);
     rememberStepName(method, name);

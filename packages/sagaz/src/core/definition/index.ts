@@ -16,7 +16,7 @@ export type {
   Verdict,
   VerifyContext,
 } from "./context.ts";
-export { action, child, compensate, map, payload, signal, sleep, step } from "./decorators.ts";
+export { action, child, compensate, map, payload, signal, sleep, step, verify } from "./decorators.ts";
 export type {
   ActionOptions,
   ChildOptions,

@@ -1,0 +1,62 @@
+import { expect, inject, onTestFinished, test } from "vitest";
+import { startFaultProxy } from "../../tools/servers/fault-proxy.ts";
+import { audit, nothingBroken } from "./ledger.ts";
+import { Town } from "./town.ts";
+
+test("lines to the database and to the participants break while sagas run: all end, nothing is done twice", async () => {
+  await using town = await Town.open(inject("postgresUrl"));
+  const [engineLine, shopLine] = [await startFaultProxy(town.url), await startFaultProxy(town.url)];
+  onTestFinished(() => Promise.all([engineLine.stop(), shopLine.stop()]).then(() => {}));
+  const lines = { engineUrl: engineLine.through(town.url), shopUrl: shopLine.through(town.url) };
+  const workers = ["w1", "w2"].map((name) => town.worker({ name, leaseMs: 1_500, ...lines }));
+  await Promise.all(workers.map((worker) => worker.ready()));
+  await town.place(40, (n) => (n % 20 === 0 ? "in confirm" : "in charge"));
+  await town.until(
+    "every order waits in some worker",
+    async () => (await town.waitingIn("w1")) + (await town.waitingIn("w2")) >= 40,
+  );
+
+  // Each meets the first request of its kind: what is placed then has them all.
+  const onces = [
+    () => engineLine.dropRepliesOnce("step_done"),
+    () => shopLine.dropRepliesOnce("shop.ask"),
+    () => engineLine.dropRequestsOnce("step_done"),
+    () => shopLine.dropRequestsOnce("shop.undo"),
+    () => engineLine.truncateAfter(1_000),
+    () => Promise.all([engineLine.dropRepliesOnce("saga_com"), shopLine.dropRepliesOnce("shop.undo")]),
+  ];
+  for (const fault of onces) {
+    const hit = fault();
+    await Promise.all([town.place(20), hit]);
+  }
+  const witness = town.worker({ name: "w3", leaseMs: 20_000 });
+  for (const line of [engineLine, shopLine]) {
+    const before = await town.ended();
+    const placing = town.place(40);
+    await town.until("some have ended", async () => (await town.ended()) > before + 3);
+    line.reset();
+    await placing;
+  }
+
+  // The engine's line goes dead for longer than the lease; what was sent into it arrives when it is too late.
+  engineLine.blackHole();
+  const placing = town.place(40);
+  await witness.ready();
+  await town.until("both workers are fenced", async () => (await alive(town)) === 0);
+  engineLine.heal();
+  await placing;
+  await town.until("both are back under new epochs", async () => (await alive(town)) === 2);
+  await town.openGate();
+  await town.allEnd();
+
+  const findings = await audit(town);
+  expect(findings).toEqual(nothingBroken(findings));
+  expect(town.placed).toHaveLength(280);
+  expect([...workers, witness].map(({ isRunning }) => isRunning)).toEqual([true, true, true]);
+});
+
+function alive(town: Town): Promise<number> {
+  return town.count(
+    "select count(distinct worker_name) from sagaz.saga_workers where worker_name in ('w1', 'w2') and fenced_at is null",
+  );
+}
