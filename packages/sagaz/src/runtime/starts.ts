@@ -105,17 +105,18 @@ export class Starts {
     const { worker, payloadBytesMax } = this.#parts;
     const { value } = toPayload(input, `the input of "${definition.name}"`, payloadBytesMax);
     const { idempotencyKey, correlationId, tenantId, attributes, startAt } = options;
-    return {
+    const started: { -readonly [Field in keyof SagaStarted]: SagaStarted[Field] } = {
       ...identity(definition),
       input: value ?? null,
       headers: options.headers ?? {},
       admitted: startAt === undefined && worker.hasRoom(this.#keyed.admitted),
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-      ...(correlationId === undefined ? {} : { correlationId }),
-      ...(tenantId === undefined ? {} : { tenantId }),
-      ...(attributes === undefined ? {} : { attributes }),
-      ...(startAt === undefined ? {} : { startAt: startAt.getTime() }),
     };
+    if (idempotencyKey !== undefined) started.idempotencyKey = idempotencyKey;
+    if (correlationId !== undefined) started.correlationId = correlationId;
+    if (tenantId !== undefined) started.tenantId = tenantId;
+    if (attributes !== undefined) started.attributes = attributes;
+    if (startAt !== undefined) started.startAt = startAt.getTime();
+    return started;
   }
 }
 
