@@ -10,12 +10,6 @@ test("lines to the database and to the participants break while sagas run: all e
   const lines = { engineUrl: engineLine.through(town.url), shopUrl: shopLine.through(town.url) };
   const workers = ["w1", "w2"].map((name) => town.worker({ name, leaseMs: 1_500, ...lines }));
   await Promise.all(workers.map((worker) => worker.ready()));
-  await town.place(40, (n) => (n % 20 === 0 ? "in confirm" : "in charge"));
-  await town.until(
-    "every order waits in some worker",
-    async () => (await town.waitingIn("w1")) + (await town.waitingIn("w2")) >= 40,
-  );
-
   // Each meets the first request of its kind: what is placed then has them all.
   const onces = [
     () => engineLine.dropRepliesOnce("step_done"),
@@ -23,13 +17,17 @@ test("lines to the database and to the participants break while sagas run: all e
     () => engineLine.dropRequestsOnce("step_done"),
     () => shopLine.dropRequestsOnce("shop.undo"),
     () => engineLine.truncateAfter(1_000),
-    () => Promise.all([engineLine.dropRepliesOnce("saga_com"), shopLine.dropRepliesOnce("shop.undo")]),
+    () =>
+      Promise.all([engineLine.dropRepliesOnce("saga_com"), shopLine.dropRepliesOnce("shop.undo")]).then(
+        () => {},
+      ),
   ];
   for (const fault of onces) {
-    const hit = fault();
-    await Promise.all([town.place(20), hit]);
+    let hasHit = false;
+    void fault().then(() => (hasHit = true));
+    await town.place(25);
+    await town.until("the fault has hit", async () => hasHit);
   }
-  const witness = town.worker({ name: "w3", leaseMs: 20_000 });
   for (const line of [engineLine, shopLine]) {
     const before = await town.ended();
     const placing = town.place(40);
@@ -38,10 +36,13 @@ test("lines to the database and to the participants break while sagas run: all e
     await placing;
   }
 
-  // The engine's line goes dead for longer than the lease; what was sent into it arrives when it is too late.
+  // The engine's line goes dead for longer than the lease, with attempts under way; what was sent into it arrives when
+  // it is too late.
+  await town.place(30, (n) => (n % 15 === 0 ? "in confirm" : "in charge"));
+  await town.until("every one of them waits", async () => (await town.waiting()) >= 30);
   engineLine.blackHole();
-  const placing = town.place(40);
-  await witness.ready();
+  const placing = town.place(20);
+  const witness = await town.worker({ name: "w3", leaseMs: 20_000 }).ready();
   await town.until("both workers are fenced", async () => (await alive(town)) === 0);
   engineLine.heal();
   await placing;

@@ -90,16 +90,14 @@ export class Town implements AsyncDisposable {
     return (row as { n: number }).n;
   }
 
-  /** How many orders wait at the gate in that worker. */
-  waitingIn(worker: string): Promise<number> {
+  /** How many orders have come to where they wait: in that worker, or in any. */
+  waiting(worker = "%"): Promise<number> {
+    const at = (step: string) => this.placed.filter(({ waits }) => waits?.startsWith(`in ${step}`));
+    const ids = (orders: readonly PlacedOrder[]) => orders.map(({ sagaId }) => sagaId);
     return this.count(
-      `select count(distinct r.saga_id) from shop.runs r
-         where r.worker = $1 and not r.is_heard and ((r.step = 'charge' and r.saga_id = any($2)) or (r.step = 'confirm' and r.saga_id = any($3)))`,
-      [
-        worker,
-        this.placed.filter(({ waits }) => waits?.startsWith("in charge")).map(({ sagaId }) => sagaId),
-        this.placed.filter(({ waits }) => waits === "in confirm").map(({ sagaId }) => sagaId),
-      ],
+      `select count(distinct saga_id) from shop.runs where worker like $1 and not is_heard
+         and (step = 'charge' and saga_id = any($2) or step = 'confirm' and saga_id = any($3))`,
+      [worker, ids(at("charge")), ids(at("confirm"))],
     );
   }
 

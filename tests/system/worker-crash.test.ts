@@ -10,7 +10,7 @@ test("of three workers one is killed and one is stopped in the middle; with two 
   await Promise.all(workers.map((worker) => worker.ready()));
   await town.place(120, (n) => (n % 30 === 0 ? "in confirm" : "in charge"));
   await town.until("every order waits in some worker", async () => {
-    const waiting = await Promise.all(names.map((name) => town.waitingIn(name)));
+    const waiting = await Promise.all(names.map((name) => town.waiting(name)));
     return waiting.reduce((sum, n) => sum + n) >= 120 && waiting.every((n) => n > 0);
   });
   const placing = town.place(130);

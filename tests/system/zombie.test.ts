@@ -6,7 +6,7 @@ test("a worker that was frozen beyond its lease calls on, and nothing that it se
   await using town = await Town.open(inject("postgresUrl"));
   const zombie = await town.worker({ name: "zombie" }).ready();
   await town.place(44, (n) => (n % 22 === 0 ? "in confirm" : n % 2 === 0 ? "in charge" : "in charge, deaf"));
-  await town.until("every order waits in it", async () => (await town.waitingIn("zombie")) >= 44);
+  await town.until("every order waits in it", async () => (await town.waiting("zombie")) >= 44);
   const placing = town.place(60);
   await town.until("some of the others have ended", async () => (await town.ended()) > 10);
 
@@ -19,7 +19,7 @@ test("a worker that was frozen beyond its lease calls on, and nothing that it se
   // Its lease is long: whatever this machine has to do meanwhile, nobody takes its sagas back from the heir.
   await town.worker({ name: "heir", leaseMs: 60_000 }).ready();
   await placing;
-  await town.until("the heir has all that is open", async () => (await town.waitingIn("heir")) >= 44);
+  await town.until("the heir has all that is open", async () => (await town.waiting("heir")) >= 44);
 
   zombie.thaw();
   await town.openGate(); // both now do what waits, the zombie's deaf attempts too
