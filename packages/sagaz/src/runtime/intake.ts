@@ -17,9 +17,8 @@ export interface IntakeParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly epoch: () => number;
-  /** How many sagas this process can take now. */
-  readonly room: () => number;
-  readonly definitions: () => Claim["definitions"];
+  /** What this process can take now. */
+  readonly wanted: () => Pick<Claim, "limit" | "definitions" | "tenants">;
   /** The heartbeat looks for work anyway: no poll is slower. */
   readonly beatMs: number;
   readonly onClaimed: (sagas: readonly ClaimedSaga[], epoch: number) => void;
@@ -41,6 +40,14 @@ export class Intake {
   /** There may be work: look now, and a few times more. */
   look(): void {
     this.#pollMs = POLL_MS.first;
+    void this.#claim();
+  }
+
+  /**
+   * A heartbeat says that there is work: look once, and again if that found some. It says so with each beat while all
+   * work that is left is of full definitions and tenants; looking often would not help then, but {@link look} when there is room.
+   */
+  glance(): void {
     void this.#claim();
   }
 
@@ -66,11 +73,12 @@ export class Intake {
 
   /** Answers whether there may be more to claim at once. */
   async #claimOnce(): Promise<boolean> {
-    const { storage, room, definitions, epoch, onClaimed } = this.#parts;
-    const limit = Math.min(room(), CLAIM_MAX);
-    if (limit <= 0) return false;
+    const { storage, epoch, onClaimed } = this.#parts;
+    const wanted = this.#parts.wanted();
+    const limit = Math.min(wanted.limit, CLAIM_MAX);
+    if (limit <= 0 || wanted.definitions.length === 0) return false;
     const under = epoch();
-    const claimed = await storage.leases.claim({ epoch: under, limit, definitions: definitions() });
+    const claimed = await storage.leases.claim({ ...wanted, epoch: under, limit });
     if (claimed.length > 0) {
       this.#pollMs = POLL_MS.first;
       onClaimed(claimed, under);
@@ -94,14 +102,12 @@ export class Intake {
   }
 
   async #claimOne(sagaId: string): Promise<void> {
-    const { storage, log, room, definitions, epoch, onClaimed } = this.#parts;
-    if (room() <= 0) return;
+    const { storage, log, epoch, onClaimed } = this.#parts;
+    const wanted = this.#parts.wanted();
+    if (wanted.limit <= 0) return;
     const under = epoch();
     try {
-      onClaimed(
-        await storage.leases.claim({ epoch: under, limit: 1, definitions: definitions(), sagaId }),
-        under,
-      );
+      onClaimed(await storage.leases.claim({ ...wanted, epoch: under, limit: 1, sagaId }), under);
     } catch (error) {
       log.debug("sagaz: looking for a started saga failed", { sagaId, error: String(error) });
     }

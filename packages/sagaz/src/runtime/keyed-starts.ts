@@ -26,16 +26,10 @@ interface Sure {
 export class KeyedStarts {
   readonly #worker: Worker;
   #queue: Waiting[] = [];
-  #admitted = 0;
   #busy = false;
 
   constructor(worker: Worker) {
     this.#worker = worker;
-  }
-
-  /** Starts on their way that this worker will run: they take room before they are in memory. */
-  get admitted(): number {
-    return this.#admitted;
   }
 
   /** Starts that wait for their turn. */
@@ -45,13 +39,14 @@ export class KeyedStarts {
 
   /** Resolves once the saga, or the one that had the key, is on record. */
   start(start: StartRow, definition: SagaDefinition): Promise<KeyedOutcome> {
-    const taken = start.owned ? 1 : 0;
-    this.#admitted += taken;
+    const { room } = this.#worker;
+    // What this worker will run takes room before it is in memory.
+    if (start.owned) room.enter(start.sagaId, { name: start.sagaName, ...start });
     return new Promise<KeyedOutcome>((resolve, reject) => {
       this.#queue.push({ start, definition, resolve, reject });
       if (!this.#busy) void this.#run();
     }).finally(() => {
-      this.#admitted -= taken;
+      if (!this.#worker.find(start.sagaId)) room.leave(start.sagaId);
     });
   }
 

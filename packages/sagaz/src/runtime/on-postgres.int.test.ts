@@ -10,3 +10,4 @@ import "./bad-input.test.ts";
 import "./rebuild.test.ts";
 import "./attempt.test.ts";
 import "./refused-writes.test.ts";
+import "./room.test.ts";

@@ -29,6 +29,7 @@ export function define(written: SagaDraft): SagaDefinition {
     graceMs: options.graceMs ?? DEFAULTS.graceMs,
     settleMs: options.settleMs ?? DEFAULTS.settleMs,
     timeoutMs: options.timeoutMs,
+    inFlightMax: options.inFlightMax,
     inputSchema: draft.input,
     output: draft.output,
   };
