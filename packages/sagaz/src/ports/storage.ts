@@ -215,7 +215,7 @@ export interface Beat {
   readonly now: number;
   /** False: this worker was fenced and owns nothing any more. */
   readonly alive: boolean;
-  /** True when a claim for the definitions that it registered would find something. */
+  /** True when a claim for the definitions that it registered would find something, with room for all. */
   readonly work: boolean;
   /** True when there is unread mail for sagas of this worker. */
   readonly mail: boolean;

@@ -76,7 +76,7 @@ export class Intake {
     const { storage, epoch, onClaimed } = this.#parts;
     const wanted = this.#parts.wanted();
     const limit = Math.min(wanted.limit, CLAIM_MAX);
-    if (limit <= 0 || wanted.definitions.length === 0) return false;
+    if (limit <= 0) return false;
     const under = epoch();
     const claimed = await storage.leases.claim({ ...wanted, epoch: under, limit });
     if (claimed.length > 0) {

@@ -200,7 +200,7 @@ declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
   -- A little more than is asked for: other workers are taking from the same head.
   v_head integer := p_limit + 100;
-  v_probes integer := 200;
+  v_probes integer := 100;
   v_left jsonb := jsonb_object(l_tenant, l_left::text[]);
   v_seen integer[] := array_fill(0, array[cardinality(d_name)]);
   v_sagas uuid[] := '{}';
