@@ -23,15 +23,14 @@ async function take(
   return idsOf(await t.storage.leases.claim({ epoch, limit: 100, definitions: [ORDER], ...wanted }));
 }
 
-/** Starts sagas that nobody owns, a millisecond apart, and returns their ids. */
+/** Starts sagas that nobody owns, all due later than those before, and returns their ids. */
 async function backlog(
   t: StorageUnderTest,
   epoch: number,
   tenantIds: readonly (string | null)[],
 ): Promise<readonly string[]> {
-  const starts = tenantIds.map((tenantId, n) =>
-    toStart(t, { owned: false, tenantId, wakeAt: t.now() + n - tenantIds.length }),
-  );
+  advance(t, 1);
+  const starts = tenantIds.map((tenantId) => toStart(t, { owned: false, tenantId, wakeAt: t.now() }));
   await append({ storage: t.storage, epoch }, ...starts.map((start) => toStartEntry(start)));
   return idsOf(starts);
 }
@@ -102,6 +101,16 @@ export const roomRules: readonly StorageRule[] = [
     const rest = await take(t, epoch, { tenants: tenants(1, { full: 0 }) });
     deepEqual(new Set(rest), new Set([others[3], others[4], sleeper]));
     equal((await take(t, epoch, { tenants: tenants(1, { full: 3 }), limit: 9 })).length, 3);
+  }),
+
+  rule("room: who stands before and behind a full tenant's backlog is taken once", async (t) => {
+    const epoch = await register(t.storage);
+    const before = await backlog(t, epoch, [null, "a", "b"]);
+    await backlog(t, epoch, many(700, "full"));
+    const behind = await backlog(t, epoch, ["b", null, "a", "a"]);
+    const taken = await take(t, epoch, { tenants: tenants(2, { full: 0 }) });
+    deepEqual([...taken].sort(), [...before, ...behind.slice(0, 3)].sort());
+    deepEqual(await take(t, epoch, { tenants: tenants(2, { full: 0 }) }), behind.slice(3));
   }),
 
   rule("room: one full tenant's backlog hides no other definition's", async (t) => {

@@ -272,6 +272,7 @@ begin
           select e.saga_id, e.created_at from {{schema}}.saga_executions e
             where e.owner is null and e.saga_name = d.name and e.version = d.version and e.wake_at <= v_now
               and coalesce(e.tenant_id, '') between t.tenant and t.tenant -- a range, so that no other index gives this order
+              and e.saga_id <> all (v_sagas) -- locks of our own are not skipped
             order by coalesce(e.tenant_id, ''), e.wake_at
             limit least(v_room, d_room[d.n], p_limit - cardinality(v_sagas)) for no key update skip locked
         loop
