@@ -222,4 +222,10 @@ export const mutations: readonly Mutation[] = [
     text: "return this.#isFetched && this.#refusing === 0 ? this.#seq : -1;",
     replacement: "return this.#seq;",
   },
+  {
+    name: "a place is never given back",
+    file: "runtime/room.ts",
+    text: "places.taken--;",
+    replacement: "",
+  },
 ];

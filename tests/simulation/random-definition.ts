@@ -68,6 +68,7 @@ function drawOptions(chance: SeededChance): SagaOptions {
     graceMs: chance.pick([0, 100, 2_000] as const),
     settleMs: chance.pick([0, 50, 1_000, 5_000] as const),
     ...(chance.happens(0.15) ? { timeoutMs: 500 + chance.below(20_000) } : {}),
+    ...(chance.happens(0.3) ? { inFlightMax: chance.pick([1, 2] as const) } : {}),
   };
 }
 

@@ -138,7 +138,8 @@ class Clients {
     const { name } = definition;
     const key = this.#chance.happens(0.4) ? { idempotencyKey: `order-${this.#chance.below(2)}` } : {};
     const startAt = this.#chance.happens(0.1) ? { startAt: new Date(now + this.#chance.below(5_000)) } : {};
-    const options = { ...key, ...startAt };
+    const tenant = this.#chance.happens(0.8) ? { tenantId: this.#chance.pick(["a", "a", "b"] as const) } : {};
+    const options = { ...key, ...startAt, ...tenant };
     if (this.#chance.happens(0.1))
       return this.#startInTransaction(process, { name, input: { order: 4711 }, options });
     void this.#simulation.start(process, { name, input: { order: 4711 }, options });

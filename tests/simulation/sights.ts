@@ -35,6 +35,7 @@ export const sightsDemanded: readonly Sight[] = [
   "parks",
   "crash loops",
   "missing definitions",
+  "full tenants",
   "completed",
   "compensated",
   "exceptions",

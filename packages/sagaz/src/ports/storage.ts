@@ -187,7 +187,8 @@ export interface LeaseStore {
   fenceExpired(): Promise<number>;
   /**
    * Takes ownership of sagas that wait to be claimed (unowned and due), longest due first, with their journals. Each goes to one
-   * worker. A fenced worker gets nothing.
+   * worker. A fenced worker gets nothing. What is full is passed over, however much of it waits: where very many sagas
+   * of full tenants are due longest, an adapter may find those of others tenant by tenant, over several claims.
    */
   claim(claim: Claim): Promise<readonly ClaimedSaga[]>;
   /**
@@ -223,7 +224,7 @@ export interface Beat {
   readonly now: number;
   /** False: this worker was fenced and owns nothing any more. */
   readonly alive: boolean;
-  /** True when a claim for the definitions that it registered would find something. */
+  /** True when a claim for the definitions that it registered would find something, with room for all. */
   readonly work: boolean;
   /** True when there is unread mail for sagas of this worker. */
   readonly mail: boolean;
@@ -235,10 +236,28 @@ export interface Beat {
 export interface Claim {
   readonly epoch: number;
   readonly limit: number;
-  /** Only sagas of these definitions. */
-  readonly definitions: readonly { readonly sagaName: string; readonly version: number }[];
+  /** Only sagas of these definitions, and at most `room` of one. */
+  readonly definitions: readonly ClaimedDefinition[];
+  /** How many of one tenant may be taken. A saga without a tenant is of none, so nothing but `limit` bounds those. */
+  readonly tenants?: TenantRoom;
   /** Only this saga, if it can be claimed. */
   readonly sagaId?: string;
+}
+
+/** A definition whose sagas are asked for. */
+export interface ClaimedDefinition {
+  readonly sagaName: string;
+  readonly version: number;
+  /** From 1; undefined: as many as the claim's limit. */
+  readonly room?: number;
+}
+
+/** What of a tenant's sagas a worker can take. */
+export interface TenantRoom {
+  /** For a tenant of which it runs nothing now; from 1. */
+  readonly each: number;
+  /** For those of which it runs something: less, down to 0. */
+  readonly left: ReadonlyMap<string, number>;
 }
 
 /** A saga that this worker now owns. */

@@ -267,6 +267,9 @@ test("options of the orchestrator that make no sense are refused by name", async
   for (const options of [
     { leaseMs: 1 },
     { sagasInFlightMax: -1 },
+    { sagasInFlightMax: 2.5 },
+    { sagasPerTenantMax: 0 },
+    { sagasPerTenantMax: Number.POSITIVE_INFINITY },
     { stopMs: Number.NaN },
     { payloadBytesMax: 0 },
   ]) {

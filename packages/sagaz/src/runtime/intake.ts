@@ -18,9 +18,8 @@ export interface IntakeParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly epoch: () => number;
-  /** How many sagas this process can take now. */
-  readonly room: () => number;
-  readonly definitions: () => Claim["definitions"];
+  /** What this process can take now. */
+  readonly wanted: () => Pick<Claim, "limit" | "definitions" | "tenants">;
   /** The heartbeat looks for work anyway: no poll is slower. */
   readonly beatMs: number;
   readonly onClaimed: (sagas: readonly ClaimedSaga[], epoch: number) => void;
@@ -47,6 +46,14 @@ export class Intake {
     void this.#claim();
   }
 
+  /**
+   * A heartbeat says that there is work: look once, and again if that found some. It says so with each beat while all
+   * work that is left is of full definitions and tenants; looking often would not help then, but {@link look} when there is room.
+   */
+  glance(): void {
+    void this.#claim();
+  }
+
   stop(): void {
     this.#timers.stop();
   }
@@ -69,11 +76,12 @@ export class Intake {
 
   /** Answers whether there may be more to claim at once. */
   async #claimOnce(): Promise<boolean> {
-    const { storage, room, definitions, epoch, onClaimed } = this.#parts;
-    const limit = Math.min(room(), CLAIM_MAX);
+    const { storage, epoch, onClaimed } = this.#parts;
+    const wanted = this.#parts.wanted();
+    const limit = Math.min(wanted.limit, CLAIM_MAX);
     if (limit <= 0) return false;
     const under = epoch();
-    const claimed = await storage.leases.claim({ epoch: under, limit, definitions: definitions() });
+    const claimed = await storage.leases.claim({ ...wanted, epoch: under, limit });
     if (claimed.length > 0) {
       this.#pollMs = POLL_MS.first;
       onClaimed(claimed, under);
@@ -98,12 +106,13 @@ export class Intake {
 
   /** Answers whether it may still come. */
   async #claimOne(sagaId: string, isHere: () => boolean): Promise<boolean> {
-    const { storage, log, room, definitions, epoch, onClaimed, taking } = this.#parts;
+    const { storage, log, epoch, onClaimed, taking } = this.#parts;
     if (isHere()) return false;
-    if (room() <= 0) return true;
+    const wanted = this.#parts.wanted();
+    if (wanted.limit <= 0) return true;
     try {
       await taking(async () => {
-        const claim = { epoch: epoch(), limit: 1, definitions: definitions(), sagaId };
+        const claim = { ...wanted, epoch: epoch(), limit: 1, sagaId };
         onClaimed(await storage.leases.claim(claim), claim.epoch);
       });
       return !isHere() && !(await this.#isTaken(sagaId));

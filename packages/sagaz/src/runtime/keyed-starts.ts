@@ -30,16 +30,10 @@ export class KeyedStarts {
   /** Those whose keys were held: they go apart from the others, who would wait with them. */
   #again: Waiting[] = [];
   #resting = 0;
-  #admitted = 0;
   #busy = false;
 
   constructor(worker: Worker) {
     this.#worker = worker;
-  }
-
-  /** Starts on their way that this worker will run: they take room before they are in memory. */
-  get admitted(): number {
-    return this.#admitted;
   }
 
   /** Starts that wait for their turn. */
@@ -49,16 +43,17 @@ export class KeyedStarts {
 
   /** Resolves once the saga, or the one that had the key, is on record. */
   start(start: StartRow, definition: SagaDefinition): Promise<KeyedOutcome> {
-    const taken = start.owned ? 1 : 0;
-    this.#admitted += taken;
-    this.#worker.expected.add(start.sagaId);
+    const { room, expected } = this.#worker;
+    expected.add(start.sagaId);
+    // What this worker will run takes room before it is in memory.
+    if (start.owned) room.enter(start.sagaId, { name: start.sagaName, ...start });
     return new Promise<KeyedOutcome>((resolve, reject) => {
       const state = { epochs: undefined, isInDoubt: false, held: undefined };
       this.#queue.push({ start, definition, resolve, reject, ...state });
       this.#runSoon();
     }).finally(() => {
-      this.#admitted -= taken;
-      this.#worker.expected.delete(start.sagaId);
+      expected.delete(start.sagaId);
+      if (!this.#worker.find(start.sagaId)) room.leave(start.sagaId);
     });
   }
 

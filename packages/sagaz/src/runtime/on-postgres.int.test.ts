@@ -13,3 +13,4 @@ import "./refused-writes.test.ts";
 import "./stuck.test.ts";
 import "./elsewhere.test.ts";
 import "./upkeep.test.ts";
+import "./room.test.ts";

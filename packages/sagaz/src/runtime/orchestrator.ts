@@ -24,6 +24,11 @@ export interface OrchestratorOptions {
   readonly leaseMs?: number;
   /** Default 1,000. More sagas wait in the storage. 0: this process starts sagas and runs none. */
   readonly sagasInFlightMax?: number;
+  /**
+   * How many sagas of any one tenant (`tenantId` of the start) this process runs at a time; more wait in the storage, and
+   * others pass them. Not limited if not set; sagas without a tenant never are.
+   */
+  readonly sagasPerTenantMax?: number;
   /** Default 10,000: how long `stop()` lets attempts finish. */
   readonly stopMs?: number;
   /** Default 1 MiB, for one input, result or signal. */
@@ -66,6 +71,7 @@ export class SagaOrchestrator implements AsyncDisposable {
     const registry = new Registry(options.sagas.map((saga) => definitionOf(saga)));
     const payloadBytesMax = options.payloadBytesMax ?? PAYLOAD_BYTES_MAX;
     const { workerName, leaseMs, sagasInFlightMax, stopMs } = { ...DEFAULT_OPTIONS, ...options };
+    const { sagasPerTenantMax } = options;
     this.#storage = storage;
     this.#worker = new Worker({
       storage,
@@ -73,7 +79,7 @@ export class SagaOrchestrator implements AsyncDisposable {
       clock,
       chance,
       log,
-      options: { workerName, leaseMs, sagasInFlightMax, stopMs, payloadBytesMax },
+      options: { workerName, leaseMs, sagasInFlightMax, sagasPerTenantMax, stopMs, payloadBytesMax },
       onChange: (runner, why) => this.#endings.notice(runner, why),
     });
     const worker = this.#worker;
@@ -151,15 +157,21 @@ function usersOf(storage: SagaStorage): Set<SagaOrchestrator> {
 }
 
 function checkOptions(options: OrchestratorOptions): void {
-  const numbers = { leaseMs: LEASE_MS_MIN, sagasInFlightMax: 0, stopMs: 0, payloadBytesMax: 1 };
+  const numbers = {
+    leaseMs: LEASE_MS_MIN,
+    sagasInFlightMax: 0,
+    sagasPerTenantMax: 1,
+    stopMs: 0,
+    payloadBytesMax: 1,
+  };
   for (const [option, least] of Object.entries(numbers)) {
     const value = options[option as keyof typeof numbers];
-    if (value === undefined || (Number.isFinite(value) && value >= least)) continue;
+    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) continue;
     throw new SagaError("SAGAZ_INVALID_OPTION", {
       where: "SagaOrchestrator",
       option,
       value: String(value),
-      rule: `it must be a number from ${least} on`,
+      rule: `it must be a whole number from ${least} on`,
     });
   }
 }

@@ -7,8 +7,8 @@ import type { RunOptions, SagaResult } from "./configure.ts";
 /**
  * A saga written as a class: methods decorated with `@action` and `@compensate` are its steps, statics say the rest.
  *
- * `static sagaName` is required; `version`, `strategy`, `timeoutMs`, `graceMs`, `settleMs`, `retry`, `sequential`, `input`
- * (a Standard Schema) and `output` are optional statics. Instances hold no state of a run.
+ * `static sagaName` is required; `version`, `strategy`, `timeoutMs`, `graceMs`, `settleMs`, `retry`, `sequential`,
+ * `inFlightMax`, `input` (a Standard Schema) and `output` are optional statics. Instances hold no state of a run.
  *
  * @example
  * class OrderSaga extends Saga<Order> {

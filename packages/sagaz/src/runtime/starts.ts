@@ -105,11 +105,12 @@ export class Starts {
     const { worker, payloadBytesMax } = this.#parts;
     const { value } = toPayload(input, `the input of "${definition.name}"`, payloadBytesMax);
     const { idempotencyKey, correlationId, tenantId, attributes, startAt } = options;
+    const { name, version } = definition;
     const started: { -readonly [Field in keyof SagaStarted]: SagaStarted[Field] } = {
       ...identity(definition),
       input: value ?? null,
       headers: options.headers ?? {},
-      admitted: startAt === undefined && worker.hasRoom(this.#keyed.admitted),
+      admitted: startAt === undefined && worker.isOpen && worker.room.fits({ name, version, tenantId }),
     };
     if (idempotencyKey !== undefined) started.idempotencyKey = idempotencyKey;
     if (correlationId !== undefined) started.correlationId = correlationId;

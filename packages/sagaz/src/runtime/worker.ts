@@ -26,6 +26,8 @@ import { Reload } from "./reload.ts";
 import { RollCall } from "./roll-call.ts";
 import { emptyEntry } from "./recording.ts";
 import type { Registry } from "./registry.ts";
+import { Room } from "./room.ts";
+import type { RoomLimits } from "./room.ts";
 import type { RunnerHost, SagaInMemory } from "./runner-host.ts";
 import { SagaRunner } from "./saga-runner.ts";
 import { Solitary } from "./solitary.ts";
@@ -34,13 +36,11 @@ import { Upkeep } from "./upkeep.ts";
 import { Timers } from "./timers.ts";
 
 /** How a worker behaves. Times in milliseconds. */
-export interface WorkerOptions {
+export interface WorkerOptions extends RoomLimits {
   /** For people: shows in lists of workers. */
   readonly workerName: string;
   /** A worker that does not renew for this long is taken for dead, and its sagas go to others. */
   readonly leaseMs: number;
-  /** Sagas in memory. More wait in the storage, for any worker. 0: this process only starts sagas. */
-  readonly sagasInFlightMax: number;
   /** `stop()` lets attempts finish for this long before it tells them to stop. */
   readonly stopMs: number;
   readonly payloadBytesMax: number;
@@ -69,6 +69,7 @@ export class Worker implements RunnerHost {
   readonly storage: SagaStorage;
   readonly clock: Clock;
   readonly log: Log;
+  readonly room: Room;
   readonly #parts: WorkerParts;
   readonly #time: DatabaseTime;
   readonly #timers: Timers;
@@ -104,10 +105,10 @@ export class Worker implements RunnerHost {
       known: () => this.#known(),
       onForgotten: (sagas, epoch) => sagas.forEach((saga) => this.#reload.takeUp(saga, epoch)),
     });
+    this.room = new Room(options, registry, () => this.isRunning && this.#intake.look());
     this.#intake = new Intake({
       ...around,
-      room: () => (this.hasRoom() ? options.sagasInFlightMax - this.#runners.size : 0),
-      definitions: () => [...registry].map(({ name, version }) => ({ sagaName: name, version })),
+      wanted: () => (this.isOpen ? this.room.wanted() : { limit: 0, definitions: [] }),
       beatMs: options.leaseMs / 3,
       onClaimed: (sagas, epoch) => this.#take(sagas, epoch),
     });
@@ -231,10 +232,9 @@ export class Worker implements RunnerHost {
 
   // Starting sagas.
 
-  /** True when a new saga fits into this process; else it is left to whoever has room. */
-  hasRoom(onTheirWay = 0): boolean {
-    if (this.#state !== "running" || this.#lease.isSuspended || this.#solitary.isOn) return false;
-    return this.#runners.size + onTheirWay < this.#parts.options.sagasInFlightMax;
+  /** True while new sagas may come into this process, as far as there is room; else they are left to others. */
+  get isOpen(): boolean {
+    return this.isRunning && !this.#lease.isSuspended && !this.#solitary.isOn;
   }
 
   /** @throws SagaError `SAGAZ_NOT_STARTED`, `SAGAZ_STOPPED`, `SAGAZ_TOO_BUSY` when no start can be taken now. */
@@ -268,7 +268,8 @@ export class Worker implements RunnerHost {
     const runner = new SagaRunner({ host: this, definition, state, ackedSeq, mail });
     this.#runners.set(state.sagaId, runner);
     this.#rollCall.came(state.sagaId);
-    if (!this.isRunning || this.#lease.isSuspended || this.#solitary.isOn) runner.drain();
+    this.room.enter(state.sagaId, state.started);
+    if (!this.isOpen) runner.drain();
     return runner;
   }
 
@@ -285,12 +286,12 @@ export class Worker implements RunnerHost {
   }
 
   gone(saga: SagaInMemory, why: "ended" | "released" | "lost"): void {
-    const wasFull = this.#runners.size >= this.#parts.options.sagasInFlightMax;
-    if (this.#runners.get(saga.sagaId) === saga) this.#runners.delete(saga.sagaId);
+    const isHere = this.#runners.get(saga.sagaId) === saga;
+    if (isHere) this.#runners.delete(saga.sagaId);
     if (why !== "lost") this.#reload.settled(saga.sagaId);
     this.#solitary.left(saga);
     this.#parts.onChange(saga, why);
-    if (wasFull && this.isRunning) this.#intake.look();
+    if (isHere) this.room.leave(saga.sagaId);
   }
 
   changed(saga: SagaInMemory): void {
@@ -308,7 +309,7 @@ export class Worker implements RunnerHost {
   // The lease.
 
   #onBeat(beat: Beat): void {
-    if (beat.work) this.#intake.look();
+    if (beat.work) this.#intake.glance();
     if (beat.mail) void this.#mailRoom.fetch();
     this.#upkeep.onBeat(beat);
     this.#rollCall.onBeat();

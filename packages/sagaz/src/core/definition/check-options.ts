@@ -46,6 +46,7 @@ export function checkSagaOptions({ name, options, input, output }: SagaDraft): v
   checkNumber(at("settleMs", options.settleMs), WAIT_IN_MEMORY);
   checkNumber(at("timeoutMs", options.timeoutMs), DURATION);
   checkFlag(at("sequential", options.sequential));
+  checkNumber(at("inFlightMax", options.inFlightMax), COUNT);
   checkRetry(where, options.retry);
   checkSchema(at("input", input));
   if (output !== undefined) checkFunction(at("output", output));

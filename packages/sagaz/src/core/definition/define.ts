@@ -31,6 +31,7 @@ export function define(written: SagaDraft): SagaDefinition {
     graceMs: options.graceMs ?? DEFAULTS.graceMs,
     settleMs: options.settleMs ?? DEFAULTS.settleMs,
     timeoutMs: options.timeoutMs,
+    inFlightMax: options.inFlightMax,
     inputSchema: draft.input,
     output: draft.output,
   };

@@ -22,6 +22,8 @@ export interface SagaDefinition<Input = unknown, Output = unknown> {
   readonly settleMs: number;
   /** Over the whole saga; before the pivot it starts compensation, after it it parks. */
   readonly timeoutMs: number | undefined;
+  /** Sagas of it that one process runs at a time; more wait in the storage. */
+  readonly inFlightMax: number | undefined;
   readonly inputSchema: StandardSchema<unknown, Input> | undefined;
   /** Makes the saga's output from its results; without it the output is the results, keyed by step. */
   readonly output: OutputMaker<Input, Output> | undefined;

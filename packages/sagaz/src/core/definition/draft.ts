@@ -43,6 +43,8 @@ export interface SagaOptions {
   readonly retry?: Partial<RetryPolicy>;
   /** Chains steps that name no dependencies in the order in which they are written. Otherwise they run in parallel. */
   readonly sequential?: boolean;
+  /** How many sagas of this definition one process runs at a time; more wait in the storage. Not limited if not set. */
+  readonly inFlightMax?: number;
 }
 
 /** A step as an author wrote it, before checks and defaults: what class, classic form and builder all produce. */

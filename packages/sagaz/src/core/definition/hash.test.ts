@@ -59,6 +59,7 @@ test("does not see functions, times, retries or the version", () => {
     timeoutMs: 5,
     strategy: "WAIT_ALL",
     retry: { maxAttempts: 9 },
+    inFlightMax: 3,
   })
     .step("a", { do: () => 42, timeoutMs: 5, stepTimeoutMs: 6, retry: { maxAttempts: 2 } })
     .build();

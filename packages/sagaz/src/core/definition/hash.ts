@@ -4,7 +4,7 @@ import type { SagaDefinition, StepDefinition } from "./definition.ts";
  * Fingerprints everything that decides what may run when: 16 hex digits.
  *
  * Two definitions with one hash can run each other's sagas. So names, kinds, edges, roles and the policies that change
- * which step comes next count; functions, time-outs, retries and the order of writing do not. Not cryptographic: it
+ * which step comes next count; functions, time-outs, retries, limits and the order of writing do not. Not cryptographic: it
  * finds a forgotten version, not an attacker.
  */
 export function hashGraph(definition: Pick<SagaDefinition, "name" | "steps">): string {

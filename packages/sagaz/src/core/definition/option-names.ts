@@ -20,6 +20,7 @@ export const SAGA_OPTIONS = [
   "timeoutMs",
   "retry",
   "sequential",
+  "inFlightMax",
 ] as const;
 
 /** What a compensation may set, where it is written with the action. */

@@ -25,6 +25,7 @@ export interface SagaStatics {
   readonly timeoutMs?: number;
   readonly retry?: object;
   readonly sequential?: boolean;
+  readonly inFlightMax?: number;
   /** Standard Schema of the input. */
   readonly input?: StandardSchema;
   readonly output?: (results: Readonly<Record<string, unknown>>, input: never) => unknown;

@@ -1,5 +1,6 @@
 import { SagaError } from "../../core/errors.ts";
 import type { Beat, Claim, ClaimedSaga, HeldDefinition, LeaseStore, NewWorker } from "../../ports/storage.ts";
+import { ClaimRoom } from "./claim-room.ts";
 import type { DefinitionRecord, SagaRecord, WorkerRecord } from "./records.ts";
 import { readsMail } from "./tables.ts";
 import type { Tables } from "./tables.ts";
@@ -105,41 +106,43 @@ function dismiss(tables: Tables, worker: WorkerRecord, heldUntil: number): void 
   }
 }
 
-function claimSagas(tables: Tables, { epoch, limit, definitions, sagaId }: Claim): readonly ClaimedSaga[] {
+function claimSagas(tables: Tables, { epoch, sagaId, ...claim }: Claim): readonly ClaimedSaga[] {
   if (!tables.workers.has(epoch)) return [];
-  if (sagaId !== undefined) {
-    const saga = tables.sagas.get(sagaId);
-    const wanted = definitions.some((one) => one.sagaName === saga?.sagaName && one.version === saga.version);
-    return saga && wanted && isDue(saga, tables.now()) && limit > 0 ? [take(tables, saga, epoch)] : [];
-  }
-  return takeDue(tables, {
-    epoch,
-    limit,
-    from: definitions.flatMap((one) => tables.findDefinition(one) ?? []),
-  });
+  const room = new ClaimRoom(
+    claim,
+    claim.definitions.flatMap((one) => {
+      const record = tables.findDefinition(one);
+      return record ? [[record, one.room] as const] : [];
+    }),
+  );
+  return sagaId === undefined
+    ? takeDue(tables, epoch, room)
+    : takeOne(tables, epoch, { room, saga: tables.sagas.get(sagaId) });
 }
 
-/** Takes ownership of up to `limit` sagas of these definitions, longest due first. */
-export function takeDue(
+function takeOne(
   tables: Tables,
-  {
-    epoch,
-    limit,
-    from,
-  }: { readonly epoch: number; readonly limit: number; readonly from: readonly DefinitionRecord[] },
+  epoch: number,
+  { room, saga }: { readonly room: ClaimRoom; readonly saga: SagaRecord | undefined },
 ): readonly ClaimedSaga[] {
+  if (!saga || !isDue(saga, tables.now()) || room.isFull(saga.tenantId)) return [];
+  return [...room.open()].includes(saga.definition) ? [take(tables, saga, epoch)] : [];
+}
+
+/** Takes ownership of what there is room for, longest due first. */
+export function takeDue(tables: Tables, epoch: number, room: ClaimRoom): readonly ClaimedSaga[] {
   const now = tables.now();
   const taken: ClaimedSaga[] = [];
-  while (taken.length < limit) {
+  for (;;) {
     let first: SagaRecord | undefined;
-    for (const { queue } of from) {
-      const saga = queue.due(now);
+    for (const { queue } of room.open()) {
+      const saga = queue.due(now, (tenantId) => room.isFull(tenantId));
       if (saga && (!first || isBefore(saga, first))) first = saga;
     }
-    if (!first) break;
+    if (!first) return taken;
+    room.take(first);
     taken.push(take(tables, first, epoch));
   }
-  return taken;
 }
 
 function take(tables: Tables, saga: SagaRecord, epoch: number): ClaimedSaga {

@@ -5,7 +5,6 @@ import {
   append,
   LEASE_MS,
   ORDER,
-  claim,
   codeOf,
   released,
   toEntry,
@@ -20,6 +19,7 @@ import { InMemoryStorage } from "./index.ts";
 /** What the storage should say, kept without any index: every question looks at everything. */
 interface ModelSaga {
   sagaId: string;
+  tenantId: string | null;
   seq: number;
   owner: number | undefined;
   wakeAt: number | null;
@@ -35,7 +35,7 @@ class Model {
   readonly workers: { epoch: number; heartbeatAt: number; alive: boolean }[] = [];
   readonly sagas: ModelSaga[] = [];
   /** How often something worth checking happened: a history of refusals would prove nothing. */
-  readonly seen = { written: 0, refused: 0, claimed: 0, adopted: 0, mailed: 0, slept: 0 };
+  readonly seen = { written: 0, refused: 0, claimed: 0, passed: 0, adopted: 0, mailed: 0, slept: 0 };
   readonly t: StorageUnderTest = {
     storage: this.storage,
     another: async () => this.storage,
@@ -109,6 +109,11 @@ type Step = (model: Model) => Promise<void>;
 const at = <Item>(items: readonly Item[], n: number): Item | undefined =>
   items[n % Math.max(1, items.length)];
 const number = fc.nat(30);
+const tenant = fc.constantFrom(null, "a", "b", "c");
+const tenantRoom = fc.record({
+  each: fc.integer({ min: 1, max: 2 }),
+  left: fc.dictionary(fc.constantFrom("a", "b"), fc.nat(1)).map((left) => new Map(Object.entries(left))),
+});
 
 const register: Step = async ({ storage, workers }) => {
   const { epoch, now } = await storage.leases.register({
@@ -133,19 +138,23 @@ const weights = {
 
 const steps: Record<keyof typeof weights, fc.Arbitrary<Step>> = {
   register: fc.constant(register),
-  start: fc.tuple(number, fc.boolean(), fc.nat(3)).map(([w, owned, delay]) => async (model) => {
-    const worker = at(model.workers, w);
-    if (!worker) return;
-    const wakeAt = model.clock.now() + delay * 4_000;
-    const start = toStart(model.t, { owned, wakeAt: owned ? null : wakeAt });
-    const failure = await append({ storage: model.storage, epoch: worker.epoch }, toStartEntry(start)).catch(
-      codeOf,
-    );
-    if (!worker.alive) return expect(failure).toBe("SAGAZ_FENCED");
-    const { sagaId } = start;
-    const owner = owned ? worker.epoch : undefined;
-    model.sagas.push({ sagaId, seq: 1, owner, wakeAt, adoptions: 0, ended: false, mailSeq: 0, unread: [] });
-  }),
+  start: fc
+    .tuple(number, fc.boolean(), fc.nat(3), tenant)
+    .map(([w, owned, delay, tenantId]) => async (model) => {
+      const worker = at(model.workers, w);
+      if (!worker) return;
+      const wakeAt = model.clock.now() + delay * 4_000;
+      const start = toStart(model.t, { owned, tenantId, wakeAt: owned ? null : wakeAt });
+      const failure = await append(
+        { storage: model.storage, epoch: worker.epoch },
+        toStartEntry(start),
+      ).catch(codeOf);
+      if (!worker.alive) return expect(failure).toBe("SAGAZ_FENCED");
+      const { sagaId } = start;
+      const owner = owned ? worker.epoch : undefined;
+      const row = { sagaId, tenantId, owner, wakeAt };
+      model.sagas.push({ ...row, seq: 1, adoptions: 0, ended: false, mailSeq: 0, unread: [] });
+    }),
   write: fc
     .tuple(number, number, fc.constantFrom("step", "sleep", "wait", "end"), fc.boolean(), fc.boolean())
     .map(([w, s, what, read, honest]) => async (model) => {
@@ -196,17 +205,28 @@ const steps: Record<keyof typeof weights, fc.Arbitrary<Step>> = {
     ]);
     if (saga.owner === worker.epoch) saga.unread.shift();
   }),
-  claim: fc.tuple(number, fc.integer({ min: 1, max: 4 })).map(([w, limit]) => async (model) => {
-    const worker = at(model.workers, w);
-    if (!worker) return;
-    const claimed = await claim(model.storage, worker.epoch, limit);
-    const expected = worker.alive ? model.due().slice(0, limit) : [];
-    expect(claimed.map(({ journal: { length }, ...saga }) => ({ ...saga, seq: length }))).toEqual(
-      expected.map(({ sagaId, adoptions, mailSeq, seq }) => ({ sagaId, adoptions, mailSeq, seq })),
-    );
-    model.seen.claimed += expected.length;
-    for (const saga of expected) saga.owner = worker.epoch;
-  }),
+  claim: fc
+    .tuple(number, fc.integer({ min: 1, max: 4 }), fc.option(tenantRoom, { nil: undefined }))
+    .map(([w, limit, tenants]) => async (model) => {
+      const worker = at(model.workers, w);
+      if (!worker) return;
+      const { epoch } = worker;
+      const wanted = { epoch, limit, definitions: [ORDER], ...(tenants ? { tenants } : {}) };
+      const claimed = await model.storage.leases.claim(wanted);
+      const due = model.due();
+      const fitting = due.filter(({ tenantId }, n) => {
+        if (tenantId === null || !tenants) return true;
+        const before = due.slice(0, n).filter((saga) => saga.tenantId === tenantId).length;
+        return before < (tenants.left.get(tenantId) ?? tenants.each);
+      });
+      const expected = worker.alive ? fitting.slice(0, limit) : [];
+      expect(claimed.map(({ journal: { length }, ...saga }) => ({ ...saga, seq: length }))).toEqual(
+        expected.map(({ sagaId, adoptions, mailSeq, seq }) => ({ sagaId, adoptions, mailSeq, seq })),
+      );
+      model.seen.claimed += expected.length;
+      if (worker.alive) model.seen.passed += due.length - fitting.length;
+      for (const saga of expected) saga.owner = worker.epoch;
+    }),
   pass: fc.nat(12_000).map((ms) => (model) => model.clock.advance(ms)),
   fence: fc.constant(async (model) => {
     let count = 0;

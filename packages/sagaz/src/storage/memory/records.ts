@@ -1,5 +1,5 @@
 import type { Mail, SagaRow } from "../../ports/storage.ts";
-import type { WakeQueue } from "./wake-queue.ts";
+import type { Lanes } from "./lanes.ts";
 
 /** A saga's row, its definition, and its place among those that wait to be claimed. */
 export type SagaRecord = { -readonly [Column in keyof SagaRow]: SagaRow[Column] } & {
@@ -40,7 +40,7 @@ export interface DefinitionRecord {
   readonly holders: Set<number>;
   /** Without holders: since when. */
   missingSince: number;
-  readonly queue: WakeQueue<SagaRecord>;
+  readonly queue: Lanes;
   /** Parked because nobody held it. */
   readonly parked: Set<SagaRecord>;
 }

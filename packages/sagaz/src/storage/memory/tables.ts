@@ -4,8 +4,8 @@ import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
 import { Hints } from "./hints.ts";
+import { Lanes } from "./lanes.ts";
 import type { DefinitionRecord, MailRecord, Mailbox, SagaRecord, WorkerRecord } from "./records.ts";
-import { WakeQueue } from "./wake-queue.ts";
 
 /** The data, and the indexes that keep every question as cheap as its answer. */
 export class Tables {
@@ -64,7 +64,7 @@ export class Tables {
       graphHash: undefined,
       holders: new Set(),
       missingSince: this.now(),
-      queue: new WakeQueue(),
+      queue: new Lanes(),
       parked: new Set(),
     };
     this.definitions.set(`${held.version} ${held.sagaName}`, record);

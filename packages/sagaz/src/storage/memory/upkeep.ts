@@ -1,4 +1,5 @@
 import type { ProjectedRow, UpkeepStore } from "../../ports/storage.ts";
+import { ClaimRoom } from "./claim-room.ts";
 import { takeDue } from "./leases.ts";
 import { forgetRefused } from "./mailbox.ts";
 import type { Tables } from "./tables.ts";
@@ -18,7 +19,11 @@ export function upkeepIn(tables: Tables): UpkeepStore {
       const missing = [...tables.definitions.values()].filter(
         ({ holders, missingSince }) => holders.size === 0 && missingSince <= since,
       );
-      return takeDue(tables, { epoch, limit, from: missing });
+      const room = new ClaimRoom(
+        { limit },
+        missing.map((record) => [record, undefined]),
+      );
+      return takeDue(tables, epoch, room);
     },
     async writeProjections(rows) {
       for (const row of rows) writeProjection(tables, row);
@@ -32,7 +37,10 @@ function writeProjection(tables: Tables, row: ProjectedRow): void {
   const ended = row.finishedAt !== null && saga?.finishedAt !== row.finishedAt;
   if (saga) {
     const { owner, wakeAt, adoptions, createdAt } = saga;
-    Object.assign(saga, row, { owner, wakeAt, adoptions, createdAt });
+    // Its tenant tells where it waits: it leaves that place before it changes.
+    tables.setOwner(saga, { owner, wakeAt: null });
+    Object.assign(saga, row, { owner, wakeAt: null, adoptions, createdAt });
+    tables.setOwner(saga, { owner, wakeAt });
     tables.index(saga);
   } else {
     tables.insert({ ...row, owner: null, adoptions: 0 });

@@ -7,7 +7,7 @@ export interface Sleeper {
 }
 
 /**
- * Sagas of one definition that nobody owns, longest due first.
+ * What waits to be claimed, longest due first: sagas, or queues of them.
  *
  * A binary heap whose members know their place (Sedgewick & Wayne, Algorithms, 4th edition, section 2.4: index
  * priority queue), so that joining and leaving cost O(log n) and looking costs nothing, however many sagas have ended.

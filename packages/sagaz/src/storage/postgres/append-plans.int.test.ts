@@ -2,6 +2,7 @@ import { expect, inject, test } from "vitest";
 import { append, openRoom, register, toEntry } from "../../../../../tests/storage/postgres-room.ts";
 import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
 import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
+import type { AppendEntry } from "../../ports/storage.ts";
 import { begin, toRow } from "../../testing/conformance/material.ts";
 
 const owned = 300;
@@ -24,11 +25,12 @@ async function entriesRead(url: string): Promise<number> {
   return (result?.rows[0] as { n: number }).n;
 }
 
-test.for([
+test.for<[string, Partial<AppendEntry>]>([
   ["events only", {}],
   ["changed rows", { row: toRow({ error: "late" }) }],
-] as const)(
+])(
   "a write looks up its own sagas, however many the worker owns, in tables that were never analysed: %s",
+  { timeout: 60_000 },
   async ([, fields]) => {
     const { url } = await createDatabase(inject("postgresUrl"), { name: "append_plans" });
     const room = await openRoom({ url });
@@ -45,5 +47,4 @@ test.for([
     // The row and the event before: two look-ups, and a few more for the worker and for what start() asks.
     expect((await entriesRead(url)) - before).toBeLessThan(written * 5);
   },
-  60_000,
 );

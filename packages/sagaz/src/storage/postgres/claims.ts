@@ -13,6 +13,8 @@ export interface Claimant {
   readonly database: Database;
   readonly doubtful: DoubtfulClaims;
   readonly epoch: number;
+  /** Told where a claim stopped that has not seen all tenants. */
+  readonly onStopped?: (at: string) => void;
 }
 
 /**
@@ -27,7 +29,10 @@ export async function claimSafely(claimant: Claimant, statement: Statement): Pro
   let claimed: ClaimedSaga[] = [];
   try {
     await database.transact(async (connection) => {
-      claimed = toClaimed(database, await connection.run(statement, { commits: false }));
+      const rows = await connection.run(statement, { commits: false });
+      claimed = toClaimed(database, rows);
+      const stoppedAt = rows[0]?.["stopped_at"];
+      if (typeof stoppedAt === "string") claimant.onStopped?.(stoppedAt);
     });
   } catch (error) {
     if (error instanceof SagaError && error.code === "SAGAZ_COMMIT_IN_DOUBT" && claimed.length > 0)
@@ -68,11 +73,12 @@ async function readOwned(
   return toClaimed(database, await database.read({ text: database.sql.ownedSagas, values }));
 }
 
-/** Rows come ordered by saga and seq; a saga without events is one row without them. */
+/** Rows come ordered by saga and seq; a saga without events is one row without them, and no saga at all a row too. */
 function toClaimed(database: Database, rows: readonly TextRow[]): ClaimedSaga[] {
   const claimed: (ClaimedSaga & { journal: StoredEvent[] })[] = [];
   let current: (typeof claimed)[number] | undefined;
   for (const row of rows) {
+    if (row["saga_id"] === null) continue;
     const sagaId = String(row["saga_id"]);
     if (current?.sagaId !== sagaId) {
       current = {

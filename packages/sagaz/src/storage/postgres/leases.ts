@@ -1,7 +1,8 @@
 import { must } from "../../core/must.ts";
-import type { Beat, Claim, ClaimedSaga, LeaseStore, NewWorker } from "../../ports/storage.ts";
+import type { Beat, Claim, ClaimedSaga, LeaseStore, NewWorker, TenantRoom } from "../../ports/storage.ts";
+import { int4Array, textArray } from "./binary-arrays.ts";
 import { claimSafely, findForgotten, type DoubtfulClaims } from "./claims.ts";
-import { rollBack, type OpenConnection } from "./connection.ts";
+import { rollBack, type OpenConnection, type Statement } from "./connection.ts";
 import { toTime, type Database } from "./database.ts";
 import { sqlStateOf } from "./errors.ts";
 import type { Hints } from "./hints.ts";
@@ -21,6 +22,8 @@ export class PostgresLeases implements LeaseStore {
   readonly #database: Database;
   readonly #hints: Hints;
   readonly #doubtful: DoubtfulClaims;
+  /** Where the last claim by tenants stopped, in the words of `claim_fairly`. */
+  #stoppedAt: string | null = null;
 
   constructor(parts: { database: Database; hints: Hints; doubtful: DoubtfulClaims }) {
     this.#database = parts.database;
@@ -82,20 +85,40 @@ export class PostgresLeases implements LeaseStore {
 
   claim(claim: Claim): Promise<readonly ClaimedSaga[]> {
     const database = this.#database;
-    const { epoch, sagaId } = claim;
-    const definitions = claim.definitions.map(({ sagaName, version }) => ({ name: sagaName, version }));
+    const { epoch, tenants, sagaId } = claim;
+    const claimant = { database, doubtful: this.#doubtful, epoch };
+    if (!tenants || sagaId !== undefined) return claimSafely(claimant, this.#toClaim(claim));
+    const statement = this.#toFairClaim({ ...claim, tenants });
+    this.#stoppedAt = null;
+    return claimSafely({ ...claimant, onStopped: (at) => (this.#stoppedAt = at) }, statement);
+  }
+
+  #toClaim({ epoch, limit, definitions, tenants, sagaId }: Claim): Statement {
+    const asked = definitions.map(({ sagaName: name, version, room = limit }) => ({
+      name,
+      version,
+      room: Math.min(room, limit),
+    }));
+    const full = [...(tenants?.left ?? [])].filter(([, left]) => left <= 0).map(([tenant]) => tenant);
+    const one = sagaId === undefined ? [null, null] : [sagaId, toTime(createdAtOf(sagaId))];
+    const values = [epoch, limit, JSON.stringify(asked), ...one, textArray(full), this.#database.now()];
+    return { text: this.#database.sql.claimDue, values };
+  }
+
+  #toFairClaim({ epoch, limit, definitions, tenants }: Claim & { tenants: TenantRoom }): Statement {
     const values = [
       epoch,
-      claim.limit,
-      JSON.stringify(definitions),
-      sagaId === undefined ? null : sagaId,
-      sagaId === undefined ? null : toTime(createdAtOf(sagaId)),
-      database.now(),
+      limit,
+      textArray(definitions.map(({ sagaName }) => sagaName)),
+      int4Array(definitions.map(({ version }) => version)),
+      int4Array(definitions.map(({ room = limit }) => Math.min(room, limit))),
+      Math.min(tenants.each, limit),
+      textArray([...tenants.left.keys()]),
+      int4Array([...tenants.left.values()].map((left) => Math.min(left, limit))),
+      this.#stoppedAt,
+      this.#database.now(),
     ];
-    return claimSafely(
-      { database, doubtful: this.#doubtful, epoch },
-      { text: database.sql.claimDue, values },
-    );
+    return { text: this.#database.sql.claimFairly, values };
   }
 
   forgotten({

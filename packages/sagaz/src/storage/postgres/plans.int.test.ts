@@ -119,9 +119,9 @@ test("the call of the roll looks at what its worker owns, and mail is fetched by
 
 test("a claim reads what it takes, not the backlog of others", async () => {
   const definitions = JSON.stringify([{ name: "order", version: 1 }]);
-  expect((await readBy("claimDue", [epoch, 10, definitions, null, null, null])).rows).toBeLessThan(10);
+  expect((await readBy("claimDue", [epoch, 10, definitions, null, null, "{}", null])).rows).toBeLessThan(10);
   const theirs = JSON.stringify([{ name: "foreign", version: 1 }]);
-  const { rows } = await readBy("claimDue", [epoch, 10, theirs, null, null, null]);
+  const { rows } = await readBy("claimDue", [epoch, 10, theirs, null, null, "{}", null]);
   expect(rows).toBeGreaterThanOrEqual(10);
   expect(rows).toBeLessThan(100);
 });

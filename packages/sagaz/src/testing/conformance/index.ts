@@ -6,6 +6,7 @@ import { leaseRules } from "./lease-rules.ts";
 import { mailboxRules } from "./mailbox-rules.ts";
 import { payloadRules } from "./payload-rules.ts";
 import { queryRules } from "./query-rules.ts";
+import { roomRules } from "./room-rules.ts";
 import type { StorageRule } from "./rule.ts";
 import { startRules } from "./start-rules.ts";
 import { transactionRules } from "./transaction-rules.ts";
@@ -23,6 +24,7 @@ export const storageRules: readonly StorageRule[] = [
   ...transactionRules,
   ...leaseRules,
   ...claimRules,
+  ...roomRules,
   ...mailboxRules,
   ...queryRules,
   ...upkeepRules,

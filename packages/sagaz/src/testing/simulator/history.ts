@@ -33,6 +33,7 @@ export type Sight =
   | "parks"
   | "crash loops"
   | "missing definitions"
+  | "full tenants"
   | "completed"
   | "compensated"
   | "exceptions"

@@ -64,6 +64,7 @@ export class SimulatedProcess implements Receiver {
       log: this.#log(),
       leaseMs: chance.pick([600, 1_500, 5_000] as const),
       sagasInFlightMax: chance.pick([1, 3, 100] as const),
+      ...drawTenantLimit(chance),
       stopMs: chance.pick([0, 500, 3_000] as const),
     });
   }
@@ -159,6 +160,10 @@ export class SimulatedProcess implements Receiver {
       (error: unknown) => this.#history.breach("a process can stop", String(error)),
     );
   }
+}
+
+function drawTenantLimit(chance: SeededChance): { sagasPerTenantMax?: number } {
+  return chance.happens(0.5) ? { sagasPerTenantMax: chance.pick([1, 1, 2] as const) } : {};
 }
 
 /** Off by up to an hour, and a little too fast or too slow. */

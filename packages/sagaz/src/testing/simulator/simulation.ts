@@ -114,7 +114,7 @@ export class Simulation {
     tx?: StartNote["tx"],
   ): Promise<StartNote> {
     const note: StartNote = { key: options.idempotencyKey, sagaId: undefined, isNew: false, tx };
-    if (note.key !== undefined) Object.assign(note, { key: `${name} ${note.key}` });
+    if (note.key !== undefined) Object.assign(note, { key: `${name} ${options.tenantId ?? ""} ${note.key}` });
     this.starts.push(note);
     return process.orchestrator.sagas.start(name, input, options).then(
       ({ id, isNew }) => {

@@ -2,6 +2,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type {
   AppendBatch,
   AppendEntry,
+  Claim,
   EventRow,
   SagaRow,
   SagaStorage,
@@ -64,6 +65,7 @@ export class WatchedStorage {
             this.#history.note(`worker ${claim.epoch} claims ${short(sagaId)} (${adoptions} adoptions)`);
             if (adoptions > 0) this.#history.saw("takeovers");
           }
+          if (this.#passesOver(claim)) this.#history.saw("full tenants");
           return claimed;
         },
       },
@@ -163,6 +165,14 @@ export class WatchedStorage {
       for (const { sagaId } of entry.mails) this.#checkAwake(sagaId);
     }
     return answer;
+  }
+
+  /** True when something is due that this claim leaves where it is, because its tenant is full. */
+  #passesOver({ tenants }: Claim): boolean {
+    const isFull = (tenantId: string | null) => tenants?.left.get(tenantId ?? "") === 0;
+    return this.rows.some(
+      ({ tenantId, wakeAt }) => isFull(tenantId) && wakeAt !== null && wakeAt <= this.#tables.now(),
+    );
   }
 
   #mark(sagaId: string): string {

@@ -38,6 +38,10 @@ create table {{schema}}.saga_executions (
 -- unfinished saga (counts, lists). Finished sagas are not in it, so it is as large as the work at hand.
 create index saga_executions_work on {{schema}}.saga_executions (owner, saga_name, version, wake_at)
   where owner is not null or wake_at is not null or finished_at is null;
+-- The same for claims that are to pass over full tenants: what nobody owns, tenant by tenant ('' is none), longest due
+-- first. A saga that its starter runs to its end is never in it.
+create index saga_executions_queue on {{schema}}.saga_executions
+  (saga_name, version, coalesce(tenant_id, ''), wake_at) where owner is null and wake_at is not null;
 -- Lists of finished sagas by name, newest first. Written once, when a saga ends.
 create index saga_executions_by_name on {{schema}}.saga_executions (saga_name, saga_id) where finished_at is not null;
 -- What people look for among many completed sagas. A saga that simply completes is never in these two.

@@ -143,9 +143,10 @@ begin
       order by c.n, v.seq;
 end $$;
 
--- Claims what is due, longest due first, of the given definitions (or one given saga).
+-- Claims what is due, longest due first, of the given definitions, at most "room" of each (null: p_limit); or one given
+-- saga, unless it is of one of the tenants in p_full.
 create function {{schema}}.claim_due(
-  p_epoch bigint, p_limit integer, p_definitions json, p_saga uuid, p_created timestamptz, p_now timestamptz
+  p_epoch bigint, p_limit integer, p_definitions json, p_saga uuid, p_created timestamptz, p_full text[], p_now timestamptz
 ) returns table (saga_id uuid, adoptions integer, mail_seq integer, seq integer, at_ms bigint, type text, step text, data text)
 language plpgsql
   set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
@@ -160,20 +161,141 @@ begin
   if not found then return; end if;
   if p_saga is null then
     select array_agg(c.saga_id), array_agg(c.created_at) into v_sagas, v_created from (
-      select due.* from json_to_recordset(p_definitions) d(name text, version integer), lateral (
+      select due.* from json_to_recordset(p_definitions) d(name text, version integer, room integer), lateral (
         select e.saga_id, e.created_at, e.wake_at from {{schema}}.saga_executions e
           where e.owner is null and e.saga_name = d.name and e.version = d.version and e.wake_at <= v_now
-          order by e.owner, e.wake_at limit p_limit for no key update skip locked) due
+          order by e.owner, e.wake_at limit least(p_limit, d.room) for no key update skip locked) due
       order by due.wake_at, due.saga_id limit p_limit) c;
   else
     select array_agg(c.saga_id), array_agg(c.created_at) into v_sagas, v_created from (
       select e.saga_id, e.created_at from {{schema}}.saga_executions e
         where e.saga_id = p_saga and e.created_at = p_created and e.owner is null and e.wake_at <= v_now
           and (e.saga_name, e.version) in (select d.name, d.version from json_to_recordset(p_definitions) d(name text, version integer))
+          and (e.tenant_id is null or e.tenant_id <> all (p_full))
         for no key update skip locked) c;
   end if;
   if v_sagas is not null then
     return query select * from {{schema}}.own_sagas(p_epoch, v_sagas, v_created);
+  end if;
+end $$;
+
+-- Claims as claim_due does, but no more of a tenant than there is room for: l_left[i] of l_tenant[i], p_each of any
+-- other; and at most d_room[i] of the i-th definition.
+--
+-- It looks at the head of each definition's queue, longest due first. Where that is taken up by what is full, it goes
+-- on tenant by tenant, along saga_executions_queue: one probe tells which tenant comes next, and passes over all that
+-- the one before has waiting. So what is read depends on the limit and the number of probes, never on how much waits.
+-- With more tenants than probes the next claim goes on where this one stopped: that is p_after, from stopped_at of
+-- this one, which comes with each row, and in a row of its own when nothing was claimed.
+create function {{schema}}.claim_fairly(
+  p_epoch bigint, p_limit integer, d_name text[], d_version integer[], d_room integer[],
+  p_each integer, l_tenant text[], l_left integer[], p_after json, p_now timestamptz
+) returns table (
+  saga_id uuid, adoptions integer, mail_seq integer, seq integer, at_ms bigint, type text, step text, data text, stopped_at text
+) language plpgsql
+  set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
+  set enable_sort = off set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  -- A little more than is asked for: other workers are taking from the same head.
+  v_head integer := p_limit + 100;
+  v_probes integer := 100;
+  v_left jsonb := jsonb_object(l_tenant, l_left::text[]);
+  v_seen integer[] := array_fill(0, array[cardinality(d_name)]);
+  v_sagas uuid[] := '{}';
+  v_created timestamptz[] := '{}';
+  v_room integer;
+  v_from text;
+  v_stopped text := p_after;
+  d record;
+  t record;
+  r record;
+begin
+  -- Who is shut out gets nothing.
+  perform 1 from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share;
+  if not found then return; end if;
+
+  for r in
+    select o.n, due.* from unnest(d_name, d_version) with ordinality o(name, version, n), lateral (
+      select e.saga_id, e.created_at, e.wake_at, coalesce(e.tenant_id, '') as tenant from {{schema}}.saga_executions e
+        where e.owner is null and e.saga_name = o.name and e.version = o.version and e.wake_at <= v_now
+        order by e.owner, e.wake_at limit v_head) due
+      order by due.wake_at, due.saga_id
+  loop
+    exit when cardinality(v_sagas) = p_limit;
+    v_seen[r.n] := v_seen[r.n] + 1;
+    v_room := case when r.tenant = '' then p_limit else coalesce((v_left ->> r.tenant)::integer, p_each) end;
+    continue when v_room <= 0 or d_room[r.n] <= 0;
+    perform 1 from {{schema}}.saga_executions e
+      where e.saga_id = r.saga_id and e.created_at = r.created_at and e.owner is null and e.wake_at <= v_now
+      for no key update skip locked;
+    if found then
+      v_sagas := v_sagas || r.saga_id;
+      v_created := v_created || r.created_at;
+      d_room[r.n] := d_room[r.n] - 1;
+      if r.tenant <> '' then v_left := v_left || jsonb_build_object(r.tenant, (v_room - 1)::text); end if;
+    end if;
+  end loop;
+
+  if cardinality(v_sagas) < p_limit then v_stopped := null; end if;
+  for d in
+    select o.* from unnest(d_name, d_version) with ordinality o(name, version, n)
+      where p_after is null
+        or (o.name collate "C", o.version) >= (p_after ->> 'name', (p_after ->> 'version')::integer)
+      order by o.name collate "C", o.version
+  loop
+    exit when cardinality(v_sagas) = p_limit or v_probes = 0;
+    -- All of it that is due was in the head, or none of it has room.
+    continue when v_seen[d.n] < v_head or d_room[d.n] <= 0;
+    v_from := case
+      when d.name = p_after ->> 'name' and d.version = (p_after ->> 'version')::integer then p_after ->> 'from' else ''
+    end;
+    for t in
+      with recursive tenants as (
+        (select coalesce(e.tenant_id, '') as tenant, e.wake_at from {{schema}}.saga_executions e
+          where e.owner is null and e.wake_at is not null and e.saga_name = d.name and e.version = d.version
+            and coalesce(e.tenant_id, '') >= v_from
+          order by coalesce(e.tenant_id, ''), e.wake_at limit 1)
+        union all
+        select further.* from tenants before, lateral (
+          select coalesce(e.tenant_id, ''), e.wake_at from {{schema}}.saga_executions e
+            where e.owner is null and e.wake_at is not null and e.saga_name = d.name and e.version = d.version
+              and coalesce(e.tenant_id, '') > before.tenant
+            order by coalesce(e.tenant_id, ''), e.wake_at limit 1) further)
+      select * from tenants limit v_probes
+    loop
+      v_probes := v_probes - 1;
+      v_room := case when t.tenant = '' then p_limit else coalesce((v_left ->> t.tenant)::integer, p_each) end;
+      if t.wake_at <= v_now and v_room > 0 then
+        for r in
+          select e.saga_id, e.created_at from {{schema}}.saga_executions e
+            where e.owner is null and e.saga_name = d.name and e.version = d.version and e.wake_at <= v_now
+              and coalesce(e.tenant_id, '') between t.tenant and t.tenant -- a range, so that no other index gives this order
+              and e.saga_id <> all (v_sagas) -- locks of our own are not skipped
+            order by coalesce(e.tenant_id, ''), e.wake_at
+            limit least(v_room, d_room[d.n], p_limit - cardinality(v_sagas)) for no key update skip locked
+        loop
+          v_sagas := v_sagas || r.saga_id;
+          v_created := v_created || r.created_at;
+          d_room[d.n] := d_room[d.n] - 1;
+          v_room := v_room - 1;
+        end loop;
+        if t.tenant <> '' then v_left := v_left || jsonb_build_object(t.tenant, v_room::text); end if;
+      end if;
+      if cardinality(v_sagas) = p_limit or v_probes = 0 then
+        -- No tenant is between this one and itself with the least of all letters after it.
+        v_stopped := json_build_object('name', d.name, 'version', d.version, 'from', t.tenant || chr(1));
+        exit;
+      end if;
+      exit when d_room[d.n] <= 0;
+    end loop;
+  end loop;
+
+  if cardinality(v_sagas) > 0 then
+    return query select o.*, v_stopped from {{schema}}.own_sagas(p_epoch, v_sagas, v_created) o;
+  elsif v_stopped is not null then
+    return query select null::uuid, null::integer, null::integer, null::integer, null::bigint, null, null, null, v_stopped;
   end if;
 end $$;
 
@@ -187,5 +309,5 @@ begin
   return query select c.* from {{schema}}.claim_due(p_epoch, p_limit, (
       select coalesce(json_agg(json_build_object('name', d.saga_name, 'version', d.version)), '[]')
         from {{schema}}.unheld_definitions() d where d.held_at + p_missing_ms * interval '1 ms' <= v_now),
-    null, null, p_now) c;
+    null, null, '{}', p_now) c;
 end $$;

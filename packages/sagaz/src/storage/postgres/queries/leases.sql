@@ -29,7 +29,13 @@ select {{schema}}.release_owned($1::bigint, $2::integer, $3::timestamptz)::text 
 -- name: claimDue
 select c.saga_id::text as saga_id, c.adoptions::text as adoptions, c.mail_seq::text as mail_seq,
     c.seq::text as seq, c.at_ms::text as at, c.type, c.step, c.data
-  from {{schema}}.claim_due($1::bigint, $2::integer, $3::json, $4::uuid, $5::timestamptz, $6::timestamptz) c
+  from {{schema}}.claim_due($1::bigint, $2::integer, $3::json, $4::uuid, $5::timestamptz, $6::text[], $7::timestamptz) c
+
+-- name: claimFairly
+select c.saga_id::text as saga_id, c.adoptions::text as adoptions, c.mail_seq::text as mail_seq,
+    c.seq::text as seq, c.at_ms::text as at, c.type, c.step, c.data, c.stopped_at
+  from {{schema}}.claim_fairly($1::bigint, $2::integer, $3::text[], $4::integer[], $5::integer[],
+    $6::integer, $7::text[], $8::integer[], $9::json, $10::timestamptz) c
 
 -- name: claimOrphans
 select c.saga_id::text as saga_id, c.adoptions::text as adoptions, c.mail_seq::text as mail_seq,
