@@ -40,7 +40,7 @@ export interface DefinitionRecord {
   readonly holders: Set<number>;
   /** Without holders: since when. */
   missingSince: number;
-  readonly queue: Lanes;
+  readonly queue: Lanes<SagaRecord>;
   /** Parked because nobody held it. */
   readonly parked: Set<SagaRecord>;
 }

@@ -17,7 +17,7 @@ export function toColumns(folded: FoldedBatch): unknown[] {
   ];
 }
 
-const nothing = (columns: number): null[] => new Array<null>(columns).fill(null);
+const nothing = (columns: number): null[] => Array.from({ length: columns }, () => null);
 
 function idColumns(sagaIds: readonly string[]): unknown[] {
   // The times first: reading them checks the ids.

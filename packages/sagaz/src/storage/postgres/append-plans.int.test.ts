@@ -1,3 +1,4 @@
+import type { QueryResult } from "pg";
 import { expect, inject, test } from "vitest";
 import { append, openRoom, register, toEntry } from "../../../../../tests/storage/postgres-room.ts";
 import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
@@ -15,14 +16,19 @@ async function entriesRead(url: string): Promise<number> {
       url,
       "select count(*)::int as n from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
     );
-    return (result?.rows[0] as { n: number }).n === 0;
+    return countOf(result) === 0;
   });
   const [result] = await runSql(
     url,
     `select sum(idx_tup_read)::int as n from pg_stat_user_indexes
        where schemaname = 'sagaz' and relname ~ '^saga_(executions|events)_'`,
   );
-  return (result?.rows[0] as { n: number }).n;
+  return countOf(result);
+}
+
+function countOf(result: QueryResult | undefined): number {
+  const [row] = (result?.rows ?? []) as { readonly n: number }[];
+  return row?.n ?? Number.NaN;
 }
 
 test.for<[string, Partial<AppendEntry>]>([
