@@ -176,8 +176,26 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a saga whose write was refused is forgotten by its owner",
+    file: "runtime/reload.ts",
+    text: "if (why === undefined) onLoaded(adopted, epoch);",
+    replacement: "if (why === undefined) return;",
+  },
+  {
+    name: "nobody looks for sagas that were forgotten",
+    file: "runtime/roll-call.ts",
+    text: "if (forgotten.length === 0) return;",
+    replacement: "return;",
+  },
+  {
+    name: "a claim on its way is taken for forgotten",
+    file: "runtime/roll-call.ts",
+    text: "if (this.#takings > 0) await",
+    replacement: "if (this.#takings < 0) await",
+  },
+  {
+    name: "an effect whose record a fence refused is not told",
     file: "runtime/saga-runner.ts",
-    text: "this.#host.notWritten({ sagaId: this.sagaId, ackedSeq: this.live.ackedSeq }, error);",
+    text: 'if (error.code === "SAGAZ_FENCED") this.#effects.tell(settled);',
     replacement: "",
   },
   {

@@ -14,3 +14,5 @@ import "./stuck.test.ts";
 import "./elsewhere.test.ts";
 import "./upkeep.test.ts";
 import "./room.test.ts";
+import "./mail-room.test.ts";
+import "./roll-call.test.ts";
