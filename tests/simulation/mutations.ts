@@ -43,9 +43,9 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a new owner computes recorded results again",
     file: "runtime/arrivals.ts",
-    text: "state = fold(sagaId, journal.map(fromStored));",
+    text: "return fold(saga.sagaId, saga.journal.map(fromStored));",
     replacement:
-      'state = fold(sagaId, journal.map(fromStored));\n      for (const step of state.steps.values()) if (step.status === "done") step.status = "pending";',
+      'const state = fold(saga.sagaId, saga.journal.map(fromStored));\n      for (const step of state.steps.values()) if (step.status === "done") step.status = "pending";\n      return state;',
   },
   {
     name: "a released saga forgets its timer",
