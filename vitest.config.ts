@@ -58,14 +58,14 @@ export default defineConfig({
         },
       },
       {
-        // Does not extend: here `sagaz` is the built package, as in the worker processes that these tests start. After
-        // the other tiers, and two files at a time: they wait for leases more than they work.
+        // Does not extend: here `sagaz` is the built package, as in the worker processes that these tests start. One
+        // scenario at a time, when the other tiers are through: its processes are enough for one machine.
         test: {
           name: "system",
           include: ["tests/system/**/*.test.ts"],
           globalSetup: ["tools/postgres-for-tests.ts", "tests/system/build-worker.ts"],
           testTimeout: 60_000,
-          maxWorkers: 2,
+          fileParallelism: false,
           sequence: { groupOrder: 1 },
         },
       },

@@ -35,14 +35,18 @@ export class Shop {
     this.#pool.on("error", () => {});
   }
 
-  /** Notes that a function of a step begins here, and whether what became of it is on record. */
-  async begin({ sagaId, step }: Call, way: "do" | "undo" = "do"): Promise<string> {
+  /**
+   * Notes that a function of a step begins here, and whether what became of it is on record. One that was told to stop
+   * while it waited for a connection asks for nothing, so it is never heard: by now the saga may be somebody else's.
+   */
+  async begin({ sagaId, step, signal }: Call, way: "do" | "undo" = "do"): Promise<string> {
     const { rows } = await this.#pool.query<{ id: string }>(
       `insert into shop.runs (saga_id, step, way, worker, was_recorded)
          select $1, $2, $3, $4, exists (select from sagaz.saga_events where saga_id = $1 and step = $2 and type = $5)
          returning id`,
       [sagaId, step, way, this.#worker, way === "do" ? "step_done" : "step_compensated"],
     );
+    signal.throwIfAborted();
     return rows[0]!.id;
   }
 
@@ -74,12 +78,13 @@ export class Shop {
     await this.#pool.query("select shop.undo($1, $2, $3, $4)", [run, call.actionKey, call.sagaId, call.step]);
   }
 
-  /** Tells whether anything was done under this key. */
+  /** Tells whether anything was done under this key; a broken line is no answer, so it asks again. */
   async find(key: string): Promise<Verdict<Reply>> {
-    const { rows } = await this.#pool.query(
-      "select 1 from shop.calls where key = $1 and done is not null and undone is null",
-      [key],
-    );
+    const ask = () =>
+      this.#pool.query("select 1 from shop.calls where key = $1 and done is not null and undone is null", [
+        key,
+      ]);
+    const { rows } = await waitUntil("the shop answers", () => ask().catch(() => undefined), { everyMs: 50 });
     return rows.length > 0
       ? { outcome: "done", result: { by: `${this.#worker}, who found it` } }
       : { outcome: "not_done" };

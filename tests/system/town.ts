@@ -122,6 +122,12 @@ export class Town implements AsyncDisposable {
     return this.until("all sagas have ended", async () => (await this.ended()) >= this.placed.length);
   }
 
+  /** What the workers have said that are not running any more. */
+  deadWorkers(): string[] {
+    const dead = this.#workers.filter(({ isRunning }) => !isRunning);
+    return dead.map(({ name, output }) => `${name}: ${output.slice(-3_000)}`);
+  }
+
   async #describe(): Promise<string> {
     const open = await this.sql(
       `select e.status, e.waiting_for, e.parked_reason, e.adoptions, w.worker_name, w.fenced_at, count(*)
