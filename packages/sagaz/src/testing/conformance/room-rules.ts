@@ -196,9 +196,11 @@ export const roomRules: readonly StorageRule[] = [
 
   rule("room: a fenced worker gets nothing, whatever room it has", async (t) => {
     const epoch = await register(t.storage);
-    await backlog(t, epoch, ["a", null]);
+    const ids = await backlog(t, epoch, ["a", null]);
     await t.storage.leases.retire(epoch);
     deepEqual(await take(t, epoch, { tenants: tenants(5) }), []);
+    const alive = await register(t.storage);
+    deepEqual(new Set(await take(t, alive, { tenants: tenants(5) })), new Set(ids));
   }),
 
   rule("room: tenants with strange names are tenants like others", async (t) => {
