@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import type * as driver from "pg";
 import { SagaError } from "../../core/errors.ts";
 import type { PgConnection, PgPool } from "../postgres/index.ts";
@@ -11,14 +12,14 @@ interface EndablePool extends PgPool {
  * A pool of our own, for those who have a URL and no pool: opened when it is first needed, and again after it was
  * ended. The driver is loaded then and not before.
  */
-export class OwnPool implements PgPool {
+export class OwnPool extends EventEmitter implements PgPool {
   readonly options: { readonly max: number };
   #opened: Promise<EndablePool> | undefined;
   readonly #findUrl: () => Promise<string>;
-  readonly #listeners = new Set<(error: Error) => void>();
 
   /** `findUrl` is asked each time that the pool is opened. */
   constructor(findUrl: () => Promise<string>, max = 10) {
+    super();
     this.#findUrl = findUrl;
     this.options = { max };
   }
@@ -32,16 +33,6 @@ export class OwnPool implements PgPool {
       await this.#opened?.catch(() => (this.#opened = undefined));
       throw error;
     }
-  }
-
-  on(_event: "error", listener: (error: Error) => void): this {
-    this.#listeners.add(listener);
-    return this;
-  }
-
-  removeListener(_event: "error", listener: (error: Error) => void): this {
-    this.#listeners.delete(listener);
-    return this;
   }
 
   /** Closes its connections. Safe twice, and when it was never opened. */
@@ -59,8 +50,9 @@ export class OwnPool implements PgPool {
     const connectionString = await this.#findUrl();
     // A script that has nothing left to do may end although connections are open.
     const pool = new pg.Pool({ connectionString, max: this.options.max, allowExitOnIdle: true });
+    pool.on("connect", (connection) => this.emit("connect", connection));
     pool.on("error", (error) => {
-      for (const listener of this.#listeners) listener(error);
+      if (this.listenerCount("error") > 0) this.emit("error", error);
     });
     return pool;
   }

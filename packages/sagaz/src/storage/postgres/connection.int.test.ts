@@ -2,6 +2,7 @@ import pg from "pg";
 import { expect, inject, onTestFinished, test } from "vitest";
 import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import { connect } from "./connection.ts";
+import { PostgreSQLStorage } from "./index.ts";
 
 const limits = { connectTimeoutMs: 2_000, writeTimeoutMs: 2_000 };
 
@@ -34,4 +35,18 @@ test("one that was given back answers nothing any more: it may be another's by n
   await expect(connection.run({ text: "select 1" }, { commits: true })).rejects.toMatchObject({
     code: "SAGAZ_STORAGE_UNAVAILABLE",
   });
+});
+
+test("a connection that breaks as it is handed over does not end the process: somebody listens already", async () => {
+  const pool = new pg.Pool({ connectionString: inject("postgresUrl"), max: 8 });
+  onTestFinished(() => pool.end());
+  const listening: number[] = [];
+  // The pool's own listener is one of them, and goes with the hand-over.
+  pool.on("acquire", (client) => listening.push(client.listenerCount("error") - 1));
+  const storage = new PostgreSQLStorage({ pool });
+  await storage.start();
+  await storage.stop();
+  expect(listening.length).toBeGreaterThan(0);
+  expect(Math.min(...listening)).toBeGreaterThan(0);
+  expect(pool.listenerCount("connect")).toBe(0);
 });

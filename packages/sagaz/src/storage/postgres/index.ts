@@ -16,7 +16,7 @@ import { PostgresJournal } from "./journal.ts";
 import { PostgresLeases } from "./leases.ts";
 import { PostgresMailbox } from "./mailbox.ts";
 import { checkMigrated, migrate } from "./migrate.ts";
-import { connectionsHeld, poolSizeOf, type PgPool } from "./pool.ts";
+import { connectionsHeld, poolSizeOf, type PgConnection, type PgPool } from "./pool.ts";
 import { PostgresQueries } from "./queries.ts";
 import { PostgresUpkeep } from "./upkeep.ts";
 
@@ -105,7 +105,7 @@ export class PostgreSQLStorage implements SagaStorage {
   start(): Promise<void> {
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = undefined;
-      this.#database.pool.removeListener("error", ignore);
+      this.#unguard();
       throw error;
     });
     return this.#starting;
@@ -116,16 +116,26 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#starting = undefined;
     this.#hints.close();
     this.#database.close();
-    this.#database.pool.removeListener("error", ignore);
+    this.#unguard();
   }
 
   listen(listener: (hint: Hint) => void): () => void {
     return this.#hints.subscribe(listener);
   }
 
-  async #start(): Promise<void> {
-    // An idle connection that breaks must not end the process; the next call finds out by itself.
+  /** A connection that breaks, idle or just made, must not end the process; the next call finds out by itself. */
+  #guard(): void {
     this.#database.pool.on("error", ignore);
+    this.#database.pool.on("connect", shield);
+  }
+
+  #unguard(): void {
+    this.#database.pool.removeListener("error", ignore);
+    this.#database.pool.removeListener("connect", shield);
+  }
+
+  async #start(): Promise<void> {
+    this.#guard();
     this.#database.allow();
     await (this.#migrates ? migrate(this.#database) : checkMigrated(this.#database));
     await this.#makePartitions();
@@ -134,6 +144,14 @@ export class PostgreSQLStorage implements SagaStorage {
 }
 
 function ignore(): void {}
+
+/**
+ * The server's farewell may come in one packet with its welcome. Then the connection breaks when nobody listens any more
+ * (the pool) or yet (we, a turn later), and Node ends a process over that.
+ */
+function shield(connection: PgConnection): void {
+  connection.on("error", ignore);
+}
 
 function checkPool(pool: PgPool): PgPool {
   const size = poolSizeOf(pool);

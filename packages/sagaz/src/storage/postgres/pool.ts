@@ -9,7 +9,10 @@ export interface PgPool {
   readonly options?: { readonly max?: number | undefined };
   /** Listened to, because `pg` ends the process when an idle connection breaks and nobody listens. */
   on(event: "error", listener: (error: Error) => void): unknown;
+  /** Listened to for new connections, which may break before whoever asked for one has it in hands. */
+  on(event: "connect", listener: (connection: PgConnection) => void): unknown;
   removeListener(event: "error", listener: (error: Error) => void): unknown;
+  removeListener(event: "connect", listener: (connection: PgConnection) => void): unknown;
 }
 
 /** The part of a checked-out `pg` connection that the storage uses. */
