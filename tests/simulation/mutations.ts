@@ -176,21 +176,27 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a saga whose write was refused is forgotten by its owner",
-    file: "runtime/saga-runner.ts",
-    text: "this.#host.notWritten({ sagaId: this.sagaId, ackedSeq: this.live.ackedSeq }, error);",
-    replacement: "",
+    file: "runtime/reload.ts",
+    text: "if (why === undefined) onLoaded(adopted, epoch);",
+    replacement: "if (why === undefined) return;",
+  },
+  {
+    name: "nobody looks for sagas that were forgotten",
+    file: "runtime/roll-call.ts",
+    text: "if (forgotten.length === 0) return;",
+    replacement: "return;",
+  },
+  {
+    name: "a claim on its way is taken for forgotten",
+    file: "runtime/roll-call.ts",
+    text: "if (this.#takings > 0) await",
+    replacement: "if (this.#takings < 0) await",
   },
   {
     name: "the items of a map begin before its list is on record",
     file: "core/decide/forward.ts",
     text: "if (state.itemsSeq > view.live.ackedSeq) return;",
     replacement: "",
-  },
-  {
-    name: "a straggling write of our own is taken for another's",
-    file: "runtime/journal-writer.ts",
-    text: 'return error.retryable || (isInDoubt && error.code === "SAGAZ_CONFLICT");',
-    replacement: "return error.retryable;",
   },
   {
     name: "a fork names itself in the key of what its source did",

@@ -10,3 +10,5 @@ import "./bad-input.test.ts";
 import "./rebuild.test.ts";
 import "./attempt.test.ts";
 import "./refused-writes.test.ts";
+import "./mail-room.test.ts";
+import "./roll-call.test.ts";
