@@ -193,22 +193,10 @@ export const mutations: readonly Mutation[] = [
     replacement: "if (this.#takings < 0) await",
   },
   {
-    name: "an effect whose record a fence refused is not told",
-    file: "runtime/saga-runner.ts",
-    text: 'if (error.code === "SAGAZ_FENCED") this.#effects.tell(settled);',
-    replacement: "",
-  },
-  {
     name: "the items of a map begin before its list is on record",
     file: "core/decide/forward.ts",
     text: "if (state.itemsSeq > view.live.ackedSeq) return;",
     replacement: "",
-  },
-  {
-    name: "a straggling write of our own is taken for another's",
-    file: "runtime/journal-writer.ts",
-    text: 'return error.retryable || (isInDoubt && error.code === "SAGAZ_CONFLICT");',
-    replacement: "return error.retryable;",
   },
   {
     name: "a fork names itself in the key of what its source did",

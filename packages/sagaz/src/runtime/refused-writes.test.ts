@@ -62,3 +62,22 @@ test("a conflict is looked at, not believed: what is stored decides", async () =
   refuse(stage, "step_done", { times: 1, code: "SAGAZ_CONFLICT" });
   expect(await stage.run(process, saga, null)).toMatchObject({ status: "completed" });
 });
+
+test("a straggling write of our own is not taken for another's: the start is on record, and said to be", async () => {
+  await using stage = await Stage.open();
+  const trace = new Trace(stage);
+  const saga = twoSteps(trace, "straggling");
+  const process = await stage.process(saga);
+  const { journal } = stage.storage;
+  const append = journal.append.bind(journal);
+  let tries = 0;
+  journal.append = async (batch) => {
+    tries++;
+    if (tries === 1) throw new SagaError("SAGAZ_COMMIT_IN_DOUBT", { message: "lost" });
+    // What was sent first arrives just before it is sent again.
+    if (tries === 2) await append(batch);
+    return append(batch);
+  };
+  expect(await stage.run(process, saga, null)).toMatchObject({ status: "completed" });
+  expect(trace.calls).toEqual(["a", "b"]);
+});
