@@ -134,10 +134,12 @@ export class JournalWriter {
     const batch: Waiting[] = [];
     const left: Waiting[] = [];
     let bytes = 0;
+    let isFull = false;
     const most = this.#entriesMax();
     for (const waiting of this.#queue) {
       const { entry } = waiting;
-      const isFull = batch.length >= most || (batch.length > 0 && bytes + sizeOf(entry) > BATCH_BYTES_MAX);
+      // Full for one is full for all that come after it: a smaller one may be the next of the same saga.
+      isFull ||= batch.length >= most || (batch.length > 0 && bytes + sizeOf(entry) > BATCH_BYTES_MAX);
       if (isFull || this.#inFlight.has(entry.sagaId)) left.push(waiting);
       else {
         bytes += sizeOf(entry);
