@@ -57,13 +57,13 @@ describe("checkJson", () => {
     expect(codeOf(nested(201))).toMatchObject({ why: "it is nested deeper than 200" });
   });
 
-  test("a circle is shown where it first comes back", () => {
+  test("a circle is shown by a place on it", () => {
     const inner: Record<string, unknown> = {};
     const outer = { list: [1, inner] };
     inner["back"] = outer;
     const flaw = codeOf({ outer }) as { why: string; path: string };
     expect(flaw.why).toBe("it contains itself");
-    expect(["$.outer.list[1].back", "$.outer.list", "$.outer.list[1]"]).toContain(flaw.path);
+    expect(flaw.path).toBe("$.outer.list[1]");
   });
 
   test("the same object in two places is no circle", () => {
