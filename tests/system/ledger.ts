@@ -43,8 +43,11 @@ const laws: readonly Law[] = [
   {
     // A zombie may call once more, because nobody can stop it; its participants refuse.
     law: "no recorded step is run again",
-    sql: `select case when was_recorded and worker <> all ($2) then format('%s: %s of %s by %s', saga_id, way, step, worker) end as wrong
-            from shop.runs where is_heard`,
+    sql: `select case when was_recorded and worker <> all ($2) and exists (
+                     select from sagaz.saga_events e where e.saga_id = r.saga_id and e.step = r.step and e.at < r.called_at
+                       and e.type = case r.way when 'do' then 'step_done' else 'step_compensated' end)
+                   then format('%s: %s of %s by %s', saga_id, way, step, worker) end as wrong
+            from shop.runs r where is_heard`,
   },
   {
     law: "an undo comes after its effect, and undoes it once",

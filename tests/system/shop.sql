@@ -7,13 +7,15 @@ insert into shop.gate values (false);
 
 -- One row for each time that a function of a step began, and whether the step's outcome was recorded already. A row
 -- counts once its process has heard of it: what a dying connection leaves behind, whenever that is done, counts for
--- nothing. No clock is asked for any of this: a machine may set its own at any time.
+-- nothing. Between a call and its row the pool's queue may lie, and in that time the outcome may come on record by another
+-- way: a worker that was fenced tells of what its own attempt did. Hence also the time of the call.
 create table shop.runs (
   id bigint generated always as identity primary key,
   saga_id uuid not null,
   step text not null,
   way text not null,
   worker text not null,
+  called_at timestamptz not null,
   was_recorded boolean not null,
   is_heard boolean not null default false
 );

@@ -40,11 +40,12 @@ export class Shop {
    * while it waited for a connection asks for nothing, so it is never heard: by now the saga may be somebody else's.
    */
   async begin({ sagaId, step, signal }: Call, way: "do" | "undo" = "do"): Promise<string> {
+    const called = new Date();
     const { rows } = await this.#pool.query<{ id: string }>(
-      `insert into shop.runs (saga_id, step, way, worker, was_recorded)
-         select $1, $2, $3, $4, exists (select from sagaz.saga_events where saga_id = $1 and step = $2 and type = $5)
+      `insert into shop.runs (saga_id, step, way, worker, called_at, was_recorded)
+         select $1, $2, $3, $4, $6, exists (select from sagaz.saga_events where saga_id = $1 and step = $2 and type = $5)
          returning id`,
-      [sagaId, step, way, this.#worker, way === "do" ? "step_done" : "step_compensated"],
+      [sagaId, step, way, this.#worker, way === "do" ? "step_done" : "step_compensated", called],
     );
     signal.throwIfAborted();
     return rows[0]!.id;
