@@ -28,9 +28,9 @@ export class Effects {
     this.#sagaId = sagaId;
   }
 
-  /** An attempt ended; the next write records it. */
+  /** An attempt ended; the next write records it. One without an effect is not kept: retries may come without end, and without a write. */
   note(settled: Settled): void {
-    this.#settled.push(settled);
+    if (effectOf(settled.task, settled.outcome)) this.#settled.push(settled);
   }
 
   /** What the next write records. */
