@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { canonicalJson, checkJson, utf8Bytes } from "./json.ts";
+import { canonicalJson, checkJson, keepJson, utf8Bytes } from "./json.ts";
 
 const codeOf = (value: unknown) => {
   try {
@@ -69,6 +69,63 @@ describe("checkJson", () => {
   test("the same object in two places is no circle", () => {
     const one = { a: 1 };
     expect(codeOf([one, one])).toBe("fine");
+  });
+});
+
+describe("keepJson", () => {
+  const keep = (value: unknown, bytesMax = 1_000_000) => keepJson(value, { what: "it", bytesMax });
+  const codesOf = (value: unknown, bytesMax: number) => {
+    try {
+      keep(value, bytesMax);
+      return "kept";
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+
+  test("a value is kept as its text gives it back", () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
+        expect(keep(value)).toStrictEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+    for (const value of [
+      -0,
+      [-0],
+      { a: undefined, b: [{ c: undefined }] },
+      "\ud800",
+      JSON.parse('{"__proto__":{"a":1}}'),
+    ])
+      expect(keep(value)).toStrictEqual(JSON.parse(JSON.stringify(value)));
+    expect(Object.is(keep(-0), 0)).toBe(true);
+    expect(keep(undefined)).toBeUndefined();
+  });
+
+  test("what is kept is nobody else's, and cannot be changed", () => {
+    const value = { list: [{ a: 1 }] };
+    const kept = keep(value) as typeof value;
+    value.list.push({ a: 2 });
+    expect(kept).toEqual({ list: [{ a: 1 }] });
+    expect(() => kept.list.push({ a: 3 })).toThrow(TypeError);
+    expect(Object.isFrozen(kept.list[0])).toBe(true);
+  });
+
+  test("the limit is that of the text's bytes, whatever the characters", () => {
+    fc.assert(
+      fc.property(
+        fc.jsonValue({ noUnicodeString: false }),
+        fc.integer({ min: -2, max: 2 }),
+        (value, more) => {
+          const bytes = Buffer.byteLength(JSON.stringify(value));
+          expect(codesOf(value, bytes + more)).toBe(more < 0 ? "SAGAZ_PAYLOAD_TOO_LARGE" : "kept");
+        },
+      ),
+    );
+  });
+
+  test("what JSON would change is refused", () => {
+    expect(codesOf(new Date(0), 1_000)).toBe("SAGAZ_NOT_JSON");
+    expect(codesOf([Number.NaN], 1_000)).toBe("SAGAZ_NOT_JSON");
   });
 });
 

@@ -1,5 +1,4 @@
 import { SagaError } from "./errors.ts";
-import { need } from "./must.ts";
 
 /**
  * Checks that a value survives JSON unchanged, so that a saga sees the same before and after a crash: plain objects,
@@ -77,14 +76,73 @@ function className(value: object): string {
     : "object of a class";
 }
 
+/**
+ * What is kept of a user's value: a frozen copy, the same that its JSON text would give back. So a step sees the same
+ * before and after a crash, and nobody changes it under the engine's feet.
+ *
+ * @param value may be undefined, which stays undefined.
+ * @param limits `what` names the value in errors, `bytesMax` is for its JSON text in UTF-8.
+ * @throws SagaError `SAGAZ_NOT_JSON`, `SAGAZ_PAYLOAD_TOO_LARGE`.
+ */
+export function keepJson(
+  value: unknown,
+  { what, bytesMax }: { readonly what: string; readonly bytesMax: number },
+): unknown {
+  checkJson(value, what);
+  if (value === undefined) return undefined;
+  const copy = copyJson(value);
+  // Most values are far below the limit: then nobody has to write the text to know.
+  const bytes = bytesAtMost(copy) > bytesMax ? utf8Bytes(JSON.stringify(copy)) : 0;
+  if (bytes > bytesMax) throw new SagaError("SAGAZ_PAYLOAD_TOO_LARGE", { what, bytes, limit: bytesMax });
+  return copy;
+}
+
+function copyJson(value: unknown): unknown {
+  if (typeof value === "number") return value === 0 ? 0 : value; // JSON knows no -0
+  if (typeof value !== "object" || value === null) return value;
+  return Object.freeze(Array.isArray(value) ? value.map(copyJson) : copyObject(value));
+}
+
+function copyObject(value: object): object {
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) {
+    const one = (value as Readonly<Record<string, unknown>>)[key];
+    if (one === undefined) continue;
+    if (key === "__proto__") Object.defineProperty(copy, key, { value: copyJson(one), enumerable: true });
+    else copy[key] = copyJson(one);
+  }
+  return copy;
+}
+
+/** A limit of the bytes of a value's JSON text: a character takes six at most, as an escape, and a number 25. */
+function bytesAtMost(value: unknown): number {
+  if (typeof value === "string") return value.length * 6 + 2;
+  if (typeof value !== "object" || value === null) return 25;
+  let bytes = 2;
+  if (Array.isArray(value)) for (const one of value) bytes += bytesAtMost(one) + 1;
+  else
+    for (const key of Object.keys(value))
+      bytes += key.length * 6 + 4 + bytesAtMost((value as Readonly<Record<string, unknown>>)[key]);
+  return bytes;
+}
+
 /** Bytes of a text in UTF-8; half of a surrogate pair alone counts as the replacement character that it becomes. */
 export function utf8Bytes(text: string): number {
   let bytes = 0;
-  for (const character of text) {
-    const code = need(character.codePointAt(0), "a character of a text is not empty");
-    bytes += 1 + Number(code >= 0x80) + Number(code >= 0x800) + Number(code >= 0x10000);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x80) bytes += 1;
+    else if (code < 0x800) bytes += 2;
+    else if (isPair(code, text.charCodeAt(i + 1))) {
+      bytes += 4;
+      i += 1;
+    } else bytes += 3;
   }
   return bytes;
+}
+
+function isPair(high: number, low: number): boolean {
+  return high >> 10 === 0x36 && low >> 10 === 0x37;
 }
 
 /**

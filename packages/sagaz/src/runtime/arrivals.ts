@@ -1,15 +1,15 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { fold } from "../core/saga/evolve.ts";
-import type { JournalEntry, ParkReason, SagaStarted } from "../core/saga/events.ts";
+import type { JournalEntry, ParkReason } from "../core/saga/events.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { Log } from "../ports/log.ts";
-import type { AppendEntry, ClaimedSaga, StartRow } from "../ports/storage.ts";
+import type { AppendEntry, ClaimedSaga } from "../ports/storage.ts";
 import { fromStored } from "./entry.ts";
+import type { NewSaga } from "./entry.ts";
 import type { Written } from "./journal-writer.ts";
 import { toGiveBackEntry, toParkingEntry } from "./parking.ts";
-import { fromText } from "./payload.ts";
 import type { Registry } from "./registry.ts";
 import type { MailState } from "./runner-host.ts";
 import type { SagaRunner } from "./saga-runner.ts";
@@ -31,12 +31,11 @@ export interface Loaded {
 
 /** A saga that this process has just started: nobody has written to it yet. */
 export function toLoaded(
-  { sagaId, started }: StartRow,
+  { started, row }: NewSaga,
   { ackedSeq, at }: { readonly ackedSeq: number; readonly at: number },
 ): Loaded {
-  const data = fromText(started.data) as SagaStarted;
-  const event: JournalEntry = { type: "saga_started", data, seq: 1, at };
-  return { state: fold(sagaId, [event]), ackedSeq, mail: { seq: 0, fetched: true } };
+  const event: JournalEntry = { type: "saga_started", data: started, seq: 1, at };
+  return { state: fold(row.sagaId, [event]), ackedSeq, mail: { seq: 0, fetched: true } };
 }
 
 /** A claimed saga whose journal could be read. */

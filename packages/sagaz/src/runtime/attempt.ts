@@ -8,10 +8,11 @@ import type { SagaDefinition, StepDefinition } from "../core/definition/definiti
 import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { SagaError } from "../core/errors.ts";
+import { keepJson } from "../core/json.ts";
 import { findStep } from "../core/saga/state.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import type { Log } from "../ports/log.ts";
-import { toPayload, validate } from "./payload.ts";
+import { validate } from "./payload.ts";
 
 /** What an attempt may look at. */
 export interface AttemptScope {
@@ -120,8 +121,7 @@ export class Attempt implements LiveTask {
   #toKeep(result: unknown): unknown {
     const { kind, key } = this.task;
     if (kind === "prepare") return this.#acceptPrepared(result);
-    const what = `the result of ${kind === "do" ? "step" : kind} "${key}"`;
-    return toPayload(result, what, this.#scope.payloadBytesMax).value;
+    return this.#keep(result, `the result of ${kind === "do" ? "step" : kind} "${key}"`);
   }
 
   #acceptPrepared(result: unknown): unknown {
@@ -129,12 +129,12 @@ export class Attempt implements LiveTask {
     const where = `step "${key}"`;
     if (step.kind === "sleep") return toDelay(result, where);
     if (step.kind === "map") return toItems(result, { key, bytesMax: this.#scope.payloadBytesMax });
-    const input = toPayload(
-      result,
-      `the input of the child saga of ${where}`,
-      this.#scope.payloadBytesMax,
-    ).value;
+    const input = this.#keep(result, `the input of the child saga of ${where}`);
     return { childId: this.#scope.newId(), input };
+  }
+
+  #keep(value: unknown, what: string): unknown {
+    return keepJson(value, { what, bytesMax: this.#scope.payloadBytesMax });
   }
 
   /** The function returned, so its effect stands: what cannot be kept is an unknown outcome, never a failure. */
@@ -182,7 +182,7 @@ function toItems(value: unknown, { key, bytesMax }: { key: string; bytesMax: num
   const limit = LIMITS.mapItemsMax;
   if (value.length > limit)
     throw new SagaError("SAGAZ_MAP_TOO_LONG", { step: key, length: value.length, limit });
-  return toPayload(value, `the list of ${where}`, bytesMax).value;
+  return keepJson(value, { what: `the list of ${where}`, bytesMax });
 }
 
 /** What the contexts of actions and compensations share. Getters, so that what nobody reads costs nothing. */

@@ -20,6 +20,14 @@ export function fromStored({ seq, at, type, step, data }: StoredEvent): JournalE
   return fields as unknown as JournalEntry;
 }
 
+/** A saga that is being started: as it goes on record, and as it comes into memory. */
+export interface NewSaga {
+  readonly definition: SagaDefinition;
+  /** What `row.started` says, as it would be read back: frozen. */
+  readonly started: SagaStarted;
+  readonly row: StartRow;
+}
+
 /** The row of a new saga. */
 export function toStartRow(
   sagaId: string,

@@ -39,8 +39,8 @@ test("what no longer fits into a batch is not overtaken by what is smaller: a sa
 
 test("a long queue goes out in two halves, a short one at once", async () => {
   for (const [entries, sizes] of [
-    [127, [127]],
-    [128, [64, 64]],
+    [31, [31]],
+    [32, [16, 16]],
   ] as const) {
     const { writer, batches } = open();
     for (let n = 0; n < entries; n++) writer.submit(toEntry(idOf(n), 2), () => {});

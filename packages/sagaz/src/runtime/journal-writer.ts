@@ -8,7 +8,7 @@ import { judge } from "./doubt.ts";
 const BATCH_ENTRIES_MAX = 1_000;
 const BATCH_BYTES_MAX = 4_194_304;
 /** From this many entries on a queue goes out in two halves; below, a second write costs more than it gains. */
-const CONVOY_ENTRIES = 128;
+const CONVOY_ENTRIES = 32;
 /** Writes under way at a time: while the database works on one, the process handles the answer to the other. */
 const WRITES_AT_ONCE = 2;
 /** Entries that may wait; starts beyond that are refused with `SAGAZ_TOO_BUSY`. */

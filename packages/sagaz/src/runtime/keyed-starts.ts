@@ -1,6 +1,6 @@
-import type { SagaDefinition } from "../core/definition/definition.ts";
 import { isSagaError, SagaError } from "../core/errors.ts";
-import type { KeyedOutcome, StartRow } from "../ports/storage.ts";
+import type { KeyedOutcome } from "../ports/storage.ts";
+import type { NewSaga } from "./entry.ts";
 import type { Worker } from "./worker.ts";
 
 const BATCH_MAX = 100;
@@ -9,8 +9,7 @@ const RETRY_MS = { first: 20, most: 1_000 };
 const HELD_MS = 1_000;
 
 interface Waiting {
-  readonly start: StartRow;
-  readonly definition: SagaDefinition;
+  readonly saga: NewSaga;
   readonly resolve: (outcome: KeyedOutcome) => void;
   readonly reject: (error: unknown) => void;
   /** Of the first and the last try: one that was in doubt may have started the saga under an epoch that is over. */
@@ -42,14 +41,15 @@ export class KeyedStarts {
   }
 
   /** Resolves once the saga, or the one that had the key, is on record. */
-  start(start: StartRow, definition: SagaDefinition): Promise<KeyedOutcome> {
+  start(saga: NewSaga): Promise<KeyedOutcome> {
     const { room, expected } = this.#worker;
+    const { row: start } = saga;
     expected.add(start.sagaId);
     // What this worker will run takes room before it is in memory.
     if (start.owned) room.enter(start.sagaId, { name: start.sagaName, ...start });
     return new Promise<KeyedOutcome>((resolve, reject) => {
       const state = { epochs: undefined, isInDoubt: false, held: undefined };
-      this.#queue.push({ start, definition, resolve, reject, ...state });
+      this.#queue.push({ saga, resolve, reject, ...state });
       this.#runSoon();
     }).finally(() => {
       expected.delete(start.sagaId);
@@ -84,14 +84,14 @@ export class KeyedStarts {
   }
 
   /** An earlier try may have come through after all: then the saga is ours, and somebody has to run it. */
-  #failed({ start: { sagaId }, reject }: Waiting, error: unknown): void {
-    this.#worker.seek(sagaId);
+  #failed({ saga, reject }: Waiting, error: unknown): void {
+    this.#worker.seek(saga.row.sagaId);
     reject(error);
   }
 
   /** A start in doubt is simply repeated: its own key then answers with its own id. */
   async #try(batch: readonly Waiting[]): Promise<readonly KeyedOutcome[]> {
-    const starts = batch.map(({ start }) => start);
+    const starts = batch.map(({ saga }) => saga.row);
     for (let delayMs = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.most)) {
       const last = this.#worker.epoch();
       for (const waiting of batch) waiting.epochs = { first: waiting.epochs?.first ?? last, last };
@@ -111,12 +111,12 @@ export class KeyedStarts {
   }
 
   #done(waiting: Waiting, outcome: KeyedOutcome | undefined): void {
-    const { start, definition, epochs, resolve, reject } = waiting;
+    const { saga, epochs, resolve, reject } = waiting;
     if (!outcome || !epochs)
       return reject(new SagaError("SAGAZ_BUG", { rule: "every keyed start has an outcome" }));
     if (outcome.kind === "busy") return this.#isHeld(waiting);
-    if (outcome.sagaId === start.sagaId && start.owned)
-      this.#worker.takeStarted(start, definition, outcome.kind === "started" ? epochs.last : epochs.first);
+    if (outcome.sagaId === saga.row.sagaId && saga.row.owned)
+      this.#worker.takeStarted(saga, outcome.kind === "started" ? epochs.last : epochs.first);
     resolve(outcome);
   }
 

@@ -2,11 +2,12 @@ import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import type { SagaRequest } from "../core/decide/requests.ts";
 import { SagaError } from "../core/errors.ts";
+import { keepJson } from "../core/json.ts";
 import type { SagaErrorCode } from "../core/errors.ts";
 import type { Deed } from "../core/saga/events.ts";
 import type { MailOutcome, SagaStorage } from "../ports/storage.ts";
 import { toMail } from "./entry.ts";
-import { toPayload, validate } from "./payload.ts";
+import { validate } from "./payload.ts";
 import type { Registry } from "./registry.ts";
 import { accept } from "./starts.ts";
 import type { Worker } from "./worker.ts";
@@ -58,8 +59,7 @@ export class Requests {
   /** The payload of a signal as its step's schema returns it. @throws SagaError `SAGAZ_SIGNAL_INVALID`, `SAGAZ_NOT_JSON` … */
   async toSignal(sagaId: string, signal: string, payload: unknown): Promise<unknown> {
     const checked = await this.#checkSignal(sagaId, signal, payload ?? null);
-    const what = `the payload of signal "${signal}"`;
-    return toPayload(checked ?? null, what, this.#parts.payloadBytesMax).value;
+    return this.#keep(checked ?? null, `the payload of signal "${signal}"`);
   }
 
   /** Only a process that holds the definition can check; when none of its sagas has such a schema it need not look. */
@@ -81,7 +81,7 @@ export class Requests {
     const checked = schema ? await validate(schema, result) : { value: result };
     if ("issues" in checked)
       throw new SagaError("SAGAZ_RESULT_INVALID", { step, saga: row?.sagaName, issues: checked.issues });
-    return toPayload(checked.value, `the result of step "${step}"`, this.#parts.payloadBytesMax).value;
+    return this.#keep(checked.value, `the result of step "${step}"`);
   }
 
   /** The input of a fork as the saga's schema returns it. @throws SagaError `SAGAZ_INPUT_INVALID` … */
@@ -90,7 +90,11 @@ export class Requests {
     if (!row) throw new SagaError("SAGAZ_SAGA_NOT_FOUND", { sagaId });
     const definition = this.#parts.registry.find(row.sagaName, row.version);
     const accepted = definition ? await accept(definition, input) : input;
-    return toPayload(accepted, `the input of "${row.sagaName}"`, this.#parts.payloadBytesMax).value ?? null;
+    return this.#keep(accepted, `the input of "${row.sagaName}"`) ?? null;
+  }
+
+  #keep(value: unknown, what: string): unknown {
+    return keepJson(value, { what, bytesMax: this.#parts.payloadBytesMax });
   }
 }
 

@@ -3,15 +3,16 @@ import type { SqlRunner } from "../core/definition/context.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { definitionOf } from "../core/definition/definition-of.ts";
 import { SagaError } from "../core/errors.ts";
-import { canonicalJson } from "../core/json.ts";
+import { canonicalJson, keepJson } from "../core/json.ts";
 import type { SagaStarted } from "../core/saga/events.ts";
 import type { KeyedOutcome, SagaStorage, StartRow } from "../ports/storage.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
 import { checkStartOptions } from "./start-options.ts";
 import type { StartOptions } from "./start-options.ts";
 import { identity, toStartRow } from "./entry.ts";
+import type { NewSaga } from "./entry.ts";
 import { KeyedStarts } from "./keyed-starts.ts";
-import { toPayload, validate } from "./payload.ts";
+import { validate } from "./payload.ts";
 import type { Registry } from "./registry.ts";
 import type { Worker } from "./worker.ts";
 
@@ -51,17 +52,17 @@ export class Starts {
     const sagaId = worker.newId();
     if (options.tx)
       return this.#startIn(options.tx, toStartRow(sagaId, { ...started, admitted: false }, hashOf(started)));
-    const start = toStartRow(sagaId, started, hashOf(started));
-    if (started.idempotencyKey !== undefined) return this.#startKeyed(start, definition);
+    const newSaga = { definition, started, row: toStartRow(sagaId, started, hashOf(started)) };
+    if (started.idempotencyKey !== undefined) return this.#startKeyed(newSaga);
     await new Promise<void>((resolve, reject) => {
-      worker.begin(start, definition, (error) => (error ? reject(error) : resolve()));
+      worker.begin(newSaga, (error) => (error ? reject(error) : resolve()));
     });
     return toStarted(sagaId, true);
   }
 
-  async #startKeyed(start: StartRow, definition: SagaDefinition): Promise<Started> {
-    const outcome = await this.#keyed.start(start, definition);
-    return this.#judge(outcome, start);
+  async #startKeyed(saga: NewSaga): Promise<Started> {
+    const outcome = await this.#keyed.start(saga);
+    return this.#judge(outcome, saga.row);
   }
 
   #judge(outcome: KeyedOutcome, start: StartRow): Started {
@@ -101,25 +102,27 @@ export class Starts {
     });
   }
 
-  #toStarted(definition: SagaDefinition, input: unknown, options: StartOptions): SagaStarted {
-    const { worker, payloadBytesMax } = this.#parts;
-    const { value } = toPayload(input, `the input of "${definition.name}"`, payloadBytesMax);
-    const { idempotencyKey, correlationId, tenantId, attributes, startAt } = options;
+  #toStarted(definition: SagaDefinition, accepted: unknown, options: StartOptions): SagaStarted {
+    const { worker, payloadBytesMax: bytesMax } = this.#parts;
+    const input = keepJson(accepted, { what: `the input of "${definition.name}"`, bytesMax });
+    const { idempotencyKey, correlationId, tenantId, headers, attributes, startAt } = options;
     const { name, version } = definition;
     const started: { -readonly [Field in keyof SagaStarted]: SagaStarted[Field] } = {
       ...identity(definition),
-      input: value ?? null,
-      headers: options.headers ?? {},
+      input: input ?? null,
+      headers: headers ? Object.freeze({ ...headers }) : NO_HEADERS,
       admitted: startAt === undefined && worker.isOpen && worker.room.fits({ name, version, tenantId }),
     };
     if (idempotencyKey !== undefined) started.idempotencyKey = idempotencyKey;
     if (correlationId !== undefined) started.correlationId = correlationId;
     if (tenantId !== undefined) started.tenantId = tenantId;
-    if (attributes !== undefined) started.attributes = attributes;
+    if (attributes !== undefined) started.attributes = Object.freeze({ ...attributes });
     if (startAt !== undefined) started.startAt = startAt.getTime();
-    return started;
+    return Object.freeze(started);
   }
 }
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
 function toStarted(id: string, isNew: boolean): Started {
   return { id, isNew };

@@ -3,15 +3,7 @@ import { SagaError } from "../core/errors.ts";
 import type { Chance } from "../ports/chance.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
-import type {
-  AppendEntry,
-  Beat,
-  ClaimedSaga,
-  Mail,
-  NewMail,
-  SagaStorage,
-  StartRow,
-} from "../ports/storage.ts";
+import type { AppendEntry, Beat, ClaimedSaga, Mail, NewMail, SagaStorage } from "../ports/storage.ts";
 import { Arrivals, toLoaded } from "./arrivals.ts";
 import type { Loaded } from "./arrivals.ts";
 import { comeToRest } from "./come-to-rest.ts";
@@ -20,6 +12,7 @@ import { DatabaseTime } from "./database-time.ts";
 import { Intake } from "./intake.ts";
 import { JournalWriter, WRITES_WAITING_MAX } from "./journal-writer.ts";
 import type { Written } from "./journal-writer.ts";
+import type { NewSaga } from "./entry.ts";
 import { Lease } from "./lease.ts";
 import { MailRoom } from "./mail-room.ts";
 import { Reload } from "./reload.ts";
@@ -247,16 +240,17 @@ export class Worker implements RunnerHost {
   }
 
   /** Records the start of a saga, and runs it here when it is admitted. */
-  begin(start: StartRow, definition: SagaDefinition, written: Written): void {
+  begin(saga: NewSaga, written: Written): void {
+    const { definition, row: start } = saga;
     if (start.owned)
-      this.#run(definition, toLoaded(start, { ackedSeq: 0, at: this.now() })).begin(start, written);
+      this.#run(definition, toLoaded(saga, { ackedSeq: 0, at: this.now() })).begin(start, written);
     else this.submit({ ...emptyEntry(start.sagaId, 1), events: [start.started], start }, written);
   }
 
   /** Runs a saga that was started with a key, and is on record as this epoch's. */
-  takeStarted(start: StartRow, definition: SagaDefinition, epoch: number): void {
-    if (!this.#isOurs(epoch) || this.#runners.has(start.sagaId)) return;
-    this.#run(definition, toLoaded(start, { ackedSeq: 1, at: this.now() })).turn();
+  takeStarted(saga: NewSaga, epoch: number): void {
+    if (!this.#isOurs(epoch) || this.#runners.has(saga.row.sagaId)) return;
+    this.#run(saga.definition, toLoaded(saga, { ackedSeq: 1, at: this.now() })).turn();
   }
 
   /** What came to an epoch that is over, fenced or handed back, is somebody else's by now. */

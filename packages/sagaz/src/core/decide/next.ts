@@ -1,6 +1,5 @@
-import { SagaError } from "../errors.ts";
 import { need } from "../must.ts";
-import { checkJson, utf8Bytes } from "../json.ts";
+import { keepJson } from "../json.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { isEnded } from "../saga/status.ts";
 import { backward } from "./backward.ts";
@@ -70,14 +69,9 @@ function completion(view: View): SagaEvent {
 }
 
 /** The output as the journal will give it back, so that it is the same before and after a crash. */
-function toOutput({ definition, payloadBytesMax: limit }: View, output: unknown): { output?: unknown } {
-  const what = `the output of "${definition.name}"`;
-  checkJson(output, what);
-  const text = JSON.stringify(output) as string | undefined;
-  if (text === undefined) return {};
-  const bytes = utf8Bytes(text);
-  if (bytes > limit) throw new SagaError("SAGAZ_PAYLOAD_TOO_LARGE", { what, bytes, limit });
-  return { output: JSON.parse(text) as unknown };
+function toOutput({ definition, payloadBytesMax }: View, output: unknown): { output?: unknown } {
+  const kept = keepJson(output, { what: `the output of "${definition.name}"`, bytesMax: payloadBytesMax });
+  return kept === undefined ? {} : { output: kept };
 }
 
 /** Attempts that take too long are told to stop; those that do not stop either are given up on. */

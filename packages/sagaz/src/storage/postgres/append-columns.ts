@@ -1,65 +1,62 @@
 import type { NewMail } from "../../ports/storage.ts";
-import type { ChangedRow, FoldedBatch, KnownSaga, NewRow } from "./fold-batch.ts";
-import { boolArray, int4Array, textArray, timeArray, uuidArray } from "./binary-arrays.ts";
+import type { ChangedRow, FoldedBatch, KnownSaga, NewEvent, NewRow } from "./fold-batch.ts";
+import { ColumnsWriter, textArray, uuidArray } from "./binary-arrays.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 
-/** The parameters of `append_batch` from its fourth on; a part that is empty is null. */
+/** The parameters of `append_batch` from its sixth to its last but one; a part that is empty is null. */
 export function toColumns(folded: FoldedBatch): unknown[] {
+  const { events, news, changed, checked, readMails, mails } = folded;
   return [
-    ...eventColumns(folded.events),
-    ...newRowColumns(folded.news),
-    ...changeColumns(folded.changed),
-    ...knownColumns(folded.checked),
-    ...readMailColumns(folded.readMails),
-    mailColumn(folded.mails),
-    closedColumn(folded.changed),
+    ifAny(events, eventColumns),
+    ifAny(news, newSagaColumns),
+    ifAny(changed, changeColumns),
+    ifAny(checked, knownColumns),
+    ifAny(readMails.saga, uuidArray),
+    ifAny(readMails.mail, textArray),
+    ifAny(mails, mailColumn),
+    closedColumn(changed),
     missingColumn(folded),
   ];
 }
 
-const nothing = (columns: number): null[] => Array.from({ length: columns }, () => null);
-
-function idColumns(sagaIds: readonly string[]): unknown[] {
-  // The times first: reading them checks the ids.
-  const times = timeArray(sagaIds.map(createdAtOf));
-  return [uuidArray(sagaIds), times];
+function ifAny<R, C>(rows: readonly R[], toColumn: (rows: readonly R[]) => C): C | null {
+  return rows.length === 0 ? null : toColumn(rows);
 }
 
-function eventColumns(events: FoldedBatch["events"]): unknown[] {
-  if (events.saga.length === 0) return nothing(6);
-  return [
-    ...idColumns(events.saga),
-    int4Array(events.seq),
-    textArray(events.type),
-    textArray(events.step),
-    textArray(events.data),
-  ];
+/** An `event_columns`. */
+function eventColumns(events: readonly NewEvent[]): Buffer {
+  return new ColumnsWriter(events, 6)
+    .uuids(({ saga }) => saga.sagaId)
+    .times(({ saga }) => saga.createdAt)
+    .int4s(({ seq }) => seq)
+    .texts(({ event }) => event.type)
+    .texts(({ event }) => event.step)
+    .texts(({ event }) => event.data)
+    .end();
 }
 
-/** Columns of new rows; also those of `start_keyed`. */
-export function newRowColumns(rows: readonly NewRow[]): unknown[] {
-  if (rows.length === 0) return nothing(18);
-  const text = (pick: (row: NewRow) => string | null) => textArray(rows.map(pick));
-  const bool = (pick: (row: NewRow) => boolean) => boolArray(rows.map(pick));
-  return [
-    ...idColumns(rows.map((row) => row.start.sagaId)),
-    text((row) => row.start.sagaName),
-    int4Array(rows.map((row) => row.start.version)),
-    text((row) => row.start.graphHash),
-    text((row) => row.start.tenantId),
-    text((row) => row.start.correlationId),
-    uuidArray(rows.map((row) => row.start.parentId)),
-    text((row) => row.start.attributes),
-    text((row) => row.change?.status ?? (row.start.owned ? "running" : "pending")),
-    text((row) => (row.change === undefined ? (row.start.owned ? null : "start") : row.change.waitingFor)),
-    text((row) => row.change?.parkedReason ?? null),
-    bool((row) => row.change?.paused ?? false),
-    text((row) => row.change?.error ?? null),
-    text((row) => row.change?.output ?? null),
-    bool((row) => row.start.owned && row.change?.release === undefined),
-    timeArray(rows.map(firstWake)),
-    bool((row) => row.change?.finished ?? false),
-  ];
+/** A `new_saga_columns`; `start_keyed` takes them too. */
+export function newSagaColumns(rows: readonly NewRow[]): Buffer {
+  return new ColumnsWriter(rows, 18)
+    .uuids(({ start }) => start.sagaId)
+    .times(({ createdAt }) => createdAt)
+    .texts(({ start }) => start.sagaName)
+    .int4s(({ start }) => start.version)
+    .texts(({ start }) => start.graphHash)
+    .texts(({ start }) => start.tenantId)
+    .texts(({ start }) => start.correlationId)
+    .uuids(({ start }) => start.parentId)
+    .texts(({ start }) => start.attributes)
+    .texts(({ start, change }) => change?.status ?? (start.owned ? "running" : "pending"))
+    .texts(({ start, change }) => (change ? change.waitingFor : start.owned ? null : "start"))
+    .texts(({ change }) => change?.parkedReason ?? null)
+    .bools(({ change }) => change?.paused ?? false)
+    .texts(({ change }) => change?.error ?? null)
+    .texts(({ change }) => change?.output ?? null)
+    .bools(({ start, change }) => start.owned && change?.release === undefined)
+    .times(firstWake)
+    .bools(({ change }) => change?.finished ?? false)
+    .end();
 }
 
 /** 0 stands for at once. */
@@ -68,36 +65,36 @@ function firstWake({ start, change }: NewRow): number | null {
   return start.owned ? null : (start.wakeAt ?? 0);
 }
 
-function knownColumns(sagas: readonly KnownSaga[]): unknown[] {
-  if (sagas.length === 0) return nothing(3);
-  return [...idColumns(sagas.map(({ sagaId }) => sagaId)), int4Array(sagas.map(({ after }) => after))];
+/** A `known_columns`. */
+function knownColumns(sagas: readonly KnownSaga[]): Buffer {
+  return new ColumnsWriter(sagas, 3)
+    .uuids(({ sagaId }) => sagaId)
+    .times(({ createdAt }) => createdAt)
+    .int4s(({ after }) => after)
+    .end();
 }
 
-function changeColumns(changed: readonly ChangedRow[]): unknown[] {
-  if (changed.length === 0) return nothing(14);
-  const rows = changed.map(({ change }) => change);
-  return [
-    ...knownColumns(changed),
-    textArray(rows.map((row) => row.status)),
-    textArray(rows.map((row) => row.waitingFor)),
-    textArray(rows.map((row) => row.parkedReason)),
-    boolArray(rows.map((row) => row.paused)),
-    textArray(rows.map((row) => row.error)),
-    textArray(rows.map((row) => row.output)),
-    boolArray(rows.map((row) => row.finished)),
-    boolArray(rows.map((row) => row.release !== undefined)),
-    timeArray(rows.map((row) => row.release?.wakeAt ?? null)),
-    int4Array(rows.map((row) => row.release?.mailSeq ?? 0)),
-    boolArray(changed.map(({ wrote }) => wrote)),
-  ];
+/** A `change_columns`. */
+function changeColumns(changed: readonly ChangedRow[]): Buffer {
+  return new ColumnsWriter(changed, 14)
+    .uuids(({ sagaId }) => sagaId)
+    .times(({ createdAt }) => createdAt)
+    .int4s(({ after }) => after)
+    .texts(({ change }) => change.status)
+    .texts(({ change }) => change.waitingFor)
+    .texts(({ change }) => change.parkedReason)
+    .bools(({ change }) => change.paused)
+    .texts(({ change }) => change.error)
+    .texts(({ change }) => change.output)
+    .bools(({ change }) => change.finished)
+    .bools(({ change }) => change.release !== undefined)
+    .times(({ change }) => change.release?.wakeAt ?? null)
+    .int4s(({ change }) => change.release?.mailSeq ?? 0)
+    .bools(({ wrote }) => wrote)
+    .end();
 }
 
-function readMailColumns({ saga, mail }: FoldedBatch["readMails"]): unknown[] {
-  return saga.length === 0 ? nothing(2) : [uuidArray(saga), textArray(mail)];
-}
-
-function mailColumn(mails: readonly NewMail[]): string | null {
-  if (mails.length === 0) return null;
+function mailColumn(mails: readonly NewMail[]): string {
   return JSON.stringify(
     mails.map(({ mailId, sagaId, kind, body }, n) => ({
       n,

@@ -1,8 +1,8 @@
-import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type { AppendBatch, StartRow } from "../../ports/storage.ts";
 import { toColumns } from "./append-columns.ts";
 import type { Statement } from "./connection.ts";
-import { toTime, type Database } from "./database.ts";
+import { timeValue } from "./binary-arrays.ts";
+import type { Database } from "./database.ts";
 import { foldBatch, type FoldedBatch } from "./fold-batch.ts";
 
 /**
@@ -33,15 +33,14 @@ export function* startsOf(folded: FoldedBatch): Iterable<StartRow> {
 }
 
 /** The oldest and the youngest saga whose row is looked at. */
-function rangeOf({ changed, checked }: FoldedBatch): [from: string | null, to: string | null] {
+function rangeOf({ changed, checked }: FoldedBatch): [from: Buffer | null, to: Buffer | null] {
   let from = Number.POSITIVE_INFINITY;
   let to = Number.NEGATIVE_INFINITY;
   for (const sagas of [changed, checked]) {
-    for (const { sagaId } of sagas) {
-      const at = createdAtOf(sagaId);
-      if (at < from) from = at;
-      if (at > to) to = at;
+    for (const { createdAt } of sagas) {
+      if (createdAt < from) from = createdAt;
+      if (createdAt > to) to = createdAt;
     }
   }
-  return from > to ? [null, null] : [toTime(from), toTime(to)];
+  return from > to ? [null, null] : [timeValue(from), timeValue(to)];
 }

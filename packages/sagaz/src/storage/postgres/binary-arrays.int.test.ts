@@ -1,7 +1,15 @@
 import fc from "fast-check";
 import pg from "pg";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { boolArray, int4Array, textArray, timeArray, uuidArray } from "./binary-arrays.ts";
+import {
+  boolArray,
+  ColumnsWriter,
+  int4Array,
+  textArray,
+  timeArray,
+  timeValue,
+  uuidArray,
+} from "./binary-arrays.ts";
 
 let client: pg.Client;
 beforeAll(async () => {
@@ -54,3 +62,45 @@ test("times arrive to the millisecond, also before 1970 and after 2038", () =>
       },
     ),
   ));
+
+test("one time arrives to the millisecond", async () => {
+  for (const ms of [0, 1, Date.UTC(1969, 11, 31), Date.UTC(2200, 0, 1, 0, 0, 0, 999)]) {
+    const { rows } = await client.query("select extract(epoch from $1::timestamptz) * 1000 as ms", [
+      timeValue(ms),
+    ]);
+    expect(Number((rows as { ms: string }[])[0]?.ms)).toBe(ms);
+  }
+});
+
+test("rows arrive as columns; one without a value is null as a whole", async () => {
+  await client.query(
+    "create type pg_temp.columns as (id uuid[], t text[], n integer[], b boolean[], at timestamptz[])",
+  );
+  const row = fc.record({
+    id: fc.uuid(),
+    t: fc.option(text),
+    n: fc.option(fc.integer()),
+    b: fc.boolean(),
+    at: fc.option(fc.constant(0)),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 20 }), async (sent) => {
+      const record = new ColumnsWriter(sent, 5)
+        .uuids(({ id }) => id)
+        .texts(({ t }) => t)
+        .int4s(({ n }) => n)
+        .bools(({ b }) => b)
+        .times(({ at }) => at)
+        .end();
+      const { rows } = await client.query<{ value: unknown; t: unknown }>(
+        `select to_json(u) as value, to_json((c).t) as t from (select $1::pg_temp.columns as c) r,
+           unnest((c).id, (c).t, (c).n, (c).b, (c).at) with ordinality u(id, t, n, b, at, place) order by place`,
+        [record],
+      );
+      expect(rows.map(({ value }) => value)).toMatchObject(
+        sent.map(({ at, ...rest }) => ({ ...rest, at: at === null ? null : (expect.anything() as unknown) })),
+      );
+      expect(rows[0]?.t === null).toBe(sent.every(({ t }) => t === null));
+    }),
+  );
+});

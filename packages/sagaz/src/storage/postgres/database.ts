@@ -9,6 +9,7 @@ import {
   type Statement,
   type TextRow,
 } from "./connection.ts";
+import { timeValue } from "./binary-arrays.ts";
 import { Gate } from "./gate.ts";
 import { Lane } from "./lane.ts";
 import { connectionsHeld, poolSizeOf, type PgPool } from "./pool.ts";
@@ -70,8 +71,8 @@ export class Database {
   }
 
   /** No event is written with an earlier time: a journal does not go back, also when the clock does. */
-  floor(): string | null {
-    return this.#floorMs === 0 ? null : toTime(this.#floorMs);
+  floor(): Buffer | null {
+    return this.#floorMs === 0 ? null : timeValue(this.#floorMs);
   }
 
   /** Takes note of a time of the database that has just been read, and so of how far our clocks are apart. */

@@ -1,10 +1,13 @@
 import { expect, test } from "vitest";
 import type { AppendEntry, StartRow } from "../../ports/storage.ts";
 import { event, released, toEntry, toMail, toRow } from "../../testing/conformance/material.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { foldBatch } from "./fold-batch.ts";
 
 const one = "019b76da-a800-7000-8000-000000000001";
 const two = "019b76da-a800-7000-8000-000000000002";
+/** The time in both ids. */
+const createdAt = createdAtOf(one);
 const fold = (...entries: AppendEntry[]) => foldBatch({ epoch: 1, entries });
 const toStart = (sagaId: string, fields: Partial<StartRow> = {}): StartRow => ({
   sagaId,
@@ -29,15 +32,19 @@ test("entries of one saga become one change of its row, the last", () => {
     toEntry(one, 3),
     toEntry(one, 4, { events: [event("a"), event("b")], row: toRow({ error: "last" }) }),
   );
-  expect(folded.changed).toEqual([{ sagaId: one, change: toRow({ error: "last" }), after: 1, wrote: true }]);
-  expect(folded.events.seq).toEqual([2, 3, 4, 5]);
+  expect(folded.changed).toEqual([
+    { sagaId: one, createdAt, change: toRow({ error: "last" }), after: 1, wrote: true },
+  ]);
+  expect(folded.events.map(({ seq }) => seq)).toEqual([2, 3, 4, 5]);
   expect(folded.checked).toEqual([]);
 });
 
 test("a saga whose row stays as it is has its owner checked", () => {
   const folded = fold(toEntry(one, 2), toEntry(two, 7, { events: [], row: released(null) }));
-  expect(folded.checked).toEqual([{ sagaId: one, after: 1 }]);
-  expect(folded.changed).toEqual([{ sagaId: two, change: released(null), after: 6, wrote: false }]);
+  expect(folded.checked).toEqual([{ sagaId: one, createdAt, after: 1 }]);
+  expect(folded.changed).toEqual([
+    { sagaId: two, createdAt, change: released(null), after: 6, wrote: false },
+  ]);
 });
 
 test("rows change in the order of their ids, whatever the order of the entries", () => {
@@ -66,8 +73,8 @@ test("spawned sagas begin with their own first event; mail keeps its order", () 
   const folded = fold(
     toEntry(one, 2, { spawns: [toStart(two, { owned: false })], mails, readMails: ["m1", "m2"] }),
   );
-  expect(folded.events.saga).toEqual([one, two]);
-  expect(folded.events.seq).toEqual([2, 1]);
+  expect(folded.events.map(({ saga }) => saga.sagaId)).toEqual([one, two]);
+  expect(folded.events.map(({ seq }) => seq)).toEqual([2, 1]);
   expect(folded.mails).toEqual(mails);
   expect(folded.readMails).toEqual({ saga: [one, one], mail: ["m1", "m2"] });
 });

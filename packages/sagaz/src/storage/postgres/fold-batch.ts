@@ -1,9 +1,19 @@
 import { SagaError } from "../../core/errors.ts";
 import { must } from "../../core/must.ts";
-import type { AppendBatch, AppendEntry, NewMail, RowChange, StartRow } from "../../ports/storage.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
+import type {
+  AppendBatch,
+  AppendEntry,
+  EventRow,
+  NewMail,
+  RowChange,
+  StartRow,
+} from "../../ports/storage.ts";
 
 /** A saga's row as it will be inserted: its start, and what the batch itself changes in it. */
 export interface NewRow {
+  /** Milliseconds since 1970, here and below. */
+  readonly createdAt: number;
   readonly start: StartRow;
   readonly change: RowChange | undefined;
 }
@@ -11,6 +21,7 @@ export interface NewRow {
 /** A saga that was there before the batch. */
 export interface KnownSaga {
   readonly sagaId: string;
+  readonly createdAt: number;
   /** Seq of the event that the batch goes on from: it has to be stored, since a journal has no gaps. */
   readonly after: number;
 }
@@ -22,15 +33,16 @@ export interface ChangedRow extends KnownSaga {
   readonly wrote: boolean;
 }
 
+/** An event with its place in a journal. */
+export interface NewEvent {
+  readonly saga: { readonly sagaId: string; readonly createdAt: number };
+  readonly seq: number;
+  readonly event: EventRow;
+}
+
 /** A batch sorted by what it does to which table. Several entries of one saga have become one change of its row. */
 export interface FoldedBatch {
-  readonly events: {
-    readonly saga: string[];
-    readonly seq: number[];
-    readonly type: string[];
-    readonly step: (string | null)[];
-    readonly data: string[];
-  };
+  readonly events: NewEvent[];
   readonly news: NewRow[];
   /** In the order of ids, in which everyone locks rows: two batches never wait for each other. */
   readonly changed: ChangedRow[];
@@ -43,6 +55,7 @@ export interface FoldedBatch {
 /** What has come of one saga so far. */
 interface Folding {
   readonly sagaId: string;
+  readonly createdAt: number;
   readonly start: StartRow | undefined;
   readonly after: number;
   /** Seq of its next event here. */
@@ -54,11 +67,11 @@ interface Folding {
 /**
  * Sorts a batch; pure.
  *
- * @throws SagaError `SAGAZ_CONFLICT` when a saga's entries leave a gap between them.
+ * @throws SagaError `SAGAZ_CONFLICT` when a saga's entries leave a gap between them, `SAGAZ_INVALID_ID`.
  */
 export function foldBatch(batch: AppendBatch): FoldedBatch {
   const folded: FoldedBatch = {
-    events: { saga: [], seq: [], type: [], step: [], data: [] },
+    events: [],
     news: [],
     changed: [],
     checked: [],
@@ -67,10 +80,10 @@ export function foldBatch(batch: AppendBatch): FoldedBatch {
   };
   const sagas = new Map<string, Folding>();
   for (const entry of batch.entries) foldEntry(folded, sagas, entry);
-  for (const { sagaId, start, change, after, wrote } of sagas.values()) {
-    if (start !== undefined) folded.news.push({ start, change });
-    else if (change !== undefined) folded.changed.push({ sagaId, change, after, wrote });
-    else folded.checked.push({ sagaId, after });
+  for (const { sagaId, createdAt, start, change, after, wrote } of sagas.values()) {
+    if (start !== undefined) folded.news.push({ createdAt, start, change });
+    else if (change !== undefined) folded.changed.push({ sagaId, createdAt, change, after, wrote });
+    else folded.checked.push({ sagaId, createdAt, after });
   }
   folded.changed.sort((a, b) => (a.sagaId < b.sagaId ? -1 : 1));
   return folded;
@@ -98,17 +111,22 @@ function begin(
   { sagaId, start, firstSeq }: { sagaId: string; start: StartRow | undefined; firstSeq: number },
 ): Folding {
   must(start === undefined || start.idempotencyKey === null, "a keyed start goes through startKeyed");
-  const saga = { sagaId, start, after: firstSeq - 1, next: firstSeq, change: undefined, wrote: false };
+  const createdAt = createdAtOf(sagaId); // which checks the id
+  const saga = {
+    sagaId,
+    createdAt,
+    start,
+    after: firstSeq - 1,
+    next: firstSeq,
+    change: undefined,
+    wrote: false,
+  };
   sagas.set(sagaId, saga);
   return saga;
 }
 
-function addEvent({ events }: FoldedBatch, saga: Folding, event: AppendEntry["events"][number]): void {
-  events.saga.push(saga.sagaId);
-  events.seq.push(saga.next);
-  events.type.push(event.type);
-  events.step.push(event.step);
-  events.data.push(event.data);
+function addEvent({ events }: FoldedBatch, saga: Folding, event: EventRow): void {
+  events.push({ saga, seq: saga.next, event });
   saga.next += 1;
   saga.wrote = true;
 }

@@ -1,9 +1,10 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { must } from "../../core/must.ts";
 import type { KeyedOutcome, StartRow } from "../../ports/storage.ts";
-import { newRowColumns } from "./append-columns.ts";
+import { newSagaColumns } from "./append-columns.ts";
 import { textArray } from "./binary-arrays.ts";
 import type { TextRow } from "./connection.ts";
+import type { NewRow } from "./fold-batch.ts";
 import { toTime, type Database } from "./database.ts";
 import { sqlStateOf, toSagaError } from "./errors.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
@@ -53,7 +54,7 @@ async function tryStart(
     waitMs,
     textArray(starts.map((start) => start.idempotencyKey)),
     textArray(starts.map((start) => start.inputHash)),
-    ...newRowColumns(starts.map((start) => ({ start, change: undefined }))),
+    newSagaColumns(starts.map(toNewRow)),
     textArray(starts.map((start) => start.started.type)),
     textArray(starts.map((start) => start.started.data)),
     database.unknownDefinitions(starts),
@@ -69,6 +70,10 @@ async function tryStart(
     if (sqlStateOf(error) === lockNotAvailable) return "busy";
     throw error;
   }
+}
+
+function toNewRow(start: StartRow): NewRow {
+  return { createdAt: createdAtOf(start.sagaId), start, change: undefined };
 }
 
 function toOutcome({ sagaId }: StartRow, row: TextRow | undefined): KeyedOutcome {

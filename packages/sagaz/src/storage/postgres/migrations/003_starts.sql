@@ -6,10 +6,7 @@
 -- held by another open transaction for longer than p_lock_ms.
 create function {{schema}}.start_keyed(
   p_epoch bigint, p_now timestamptz, p_floor timestamptz, p_lock_ms integer, k_key text[], k_input_hash text[],
-  n_saga uuid[], n_created timestamptz[], n_name text[], n_version integer[], n_hash text[], n_tenant text[],
-  n_correlation text[], n_parent uuid[], n_attributes text[], n_status text[], n_waiting text[], n_parked text[],
-  n_paused boolean[], n_error text[], n_output text[], n_owned boolean[], n_wake timestamptz[], n_finished boolean[],
-  e_type text[], e_data text[], p_definitions json
+  p_news {{schema}}.new_saga_columns, e_type text[], e_data text[], p_definitions json
 ) returns table (n bigint, is_new boolean, held_by uuid, same_input boolean) language plpgsql
   set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
@@ -24,7 +21,7 @@ begin
   with taken as (
     insert into {{schema}}.saga_idempotency_keys (tenant_id, saga_name, key, saga_id, input_hash)
       select coalesce(k.tenant, ''), k.name, k.key, k.saga, k.input_hash
-        from unnest(k_key, k_input_hash, n_saga, n_name, n_tenant) k(key, input_hash, saga, name, tenant)
+        from unnest(k_key, k_input_hash, p_news.saga, p_news.name, p_news.tenant) k(key, input_hash, saga, name, tenant)
         order by 1, 2, 3, 4
       on conflict do nothing returning saga_id)
     select coalesce(array_agg(t.saga_id), '{}') into v_new from taken t;
@@ -34,17 +31,19 @@ begin
     select n.saga, n.created, n.name, n.version, n.hash, n.tenant, n.correlation, n.parent, n.attributes::jsonb,
         n.status, n.waiting, case when n.owned then p_epoch end,
         case when n.wake < n.created then least(n.created, v_now) else n.wake end, v_at
-      from unnest(n_saga, n_created, n_name, n_version, n_hash, n_tenant, n_correlation, n_parent, n_attributes,
-          n_status, n_waiting, n_owned, n_wake)
+      from unnest(
+          p_news.saga, p_news.created, p_news.name, p_news.version, p_news.hash, p_news.tenant, p_news.correlation,
+          p_news.parent, p_news.attributes, p_news.status, p_news.waiting, p_news.owned, p_news.wake)
         n(saga, created, name, version, hash, tenant, correlation, parent, attributes, status, waiting, owned, wake)
       where n.saga = any (v_new);
   insert into {{schema}}.saga_events (saga_id, created_at, at, seq, type, step, data)
     select e.saga, e.created, v_at, 1, e.type, null, e.data
-      from unnest(n_saga, n_created, e_type, e_data) e(saga, created, type, data) where e.saga = any (v_new);
+      from unnest(p_news.saga, p_news.created, e_type, e_data) e(saga, created, type, data) where e.saga = any (v_new);
   if p_definitions is not null then perform {{schema}}.note_definitions(p_definitions, v_now); end if;
   return query
     select k.n, k.saga = any (v_new), h.saga_id, h.input_hash is not distinct from k.input_hash
-      from unnest(k_key, k_input_hash, n_saga, n_name, n_tenant) with ordinality k(key, input_hash, saga, name, tenant, n)
+      from unnest(k_key, k_input_hash, p_news.saga, p_news.name, p_news.tenant)
+          with ordinality k(key, input_hash, saga, name, tenant, n)
       join {{schema}}.saga_idempotency_keys h
         on h.tenant_id = coalesce(k.tenant, '') and h.saga_name = k.name and h.key = k.key
       order by k.n;
