@@ -23,6 +23,7 @@ export default defineConfig({
   esbuild: { target: "es2022" },
   resolve: { alias: sourceAliases() },
   test: {
+    maxWorkers: "100%", // most tests wait for a fake clock or a server; vitest's own choice is one core less
     projects: [
       {
         extends: true,

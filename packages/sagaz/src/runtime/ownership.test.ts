@@ -145,8 +145,8 @@ describe("a worker that comes back", () => {
     expect(history.filter((event) => event === "step_done(a)")).toHaveLength(1);
   });
 
-  test("with an effect of its own: the saga's owner hears of it, and undoes it if it has gone back", async () => {
-    await using stage = await Stage.open();
+  /** A worker that is frozen in the middle of an action, whose saga goes back elsewhere meanwhile. */
+  async function freezeInAction(stage: Stage) {
     const late = gate<string>();
     const outcomes: string[] = [];
     let calls = 0;
@@ -157,38 +157,30 @@ describe("a worker that comes back", () => {
       { retry: { maxAttempts: 2 } },
     );
     const first = await stage.processWith({ sagas: [saga], leaseMs: LEASE_MS });
-    const handle = await stage.start(first, saga, null);
+    const { id } = await stage.start(first, saga, null);
     await stage.clock.advance(100);
+    const epoch = (await stage.drive(stage.storage.queries.find(id)))?.owner;
     first.freeze();
     const second = await stage.processWith({ sagas: [saga], leaseMs: LEASE_MS });
-    expect(await stage.drive(second.sagas.result(handle.id))).toMatchObject({ status: "compensated" });
+    expect(await stage.drive(second.sagas.result(id))).toMatchObject({ status: "compensated" });
+    return { id, first, second, epoch, late, outcomes };
+  }
+
+  test("with an effect of its own: the saga's owner hears of it, and undoes it if it has gone back", async () => {
+    await using stage = await Stage.open();
+    const { id, first, second, late, outcomes } = await freezeInAction(stage);
     first.thaw();
     await stage.clock.advance(10_000);
     late.open("charged");
     await stage.clock.runUntil(() => outcomes.length === 2);
     expect(outcomes).toEqual(["unknown", "done"]);
-    expect(await stage.drive(second.sagas.result(handle.id))).toMatchObject({ status: "compensated" });
-    expect(await stage.history(second, handle.id)).toContain("late_effect(a)");
+    expect(await stage.drive(second.sagas.result(id))).toMatchObject({ status: "compensated" });
+    expect(await stage.history(second, id)).toContain("late_effect(a)");
   });
 
   test("with an effect that came before it knew of the fence: the refused write tells of it too", async () => {
     await using stage = await Stage.open();
-    const late = gate<string>();
-    const outcomes: string[] = [];
-    let calls = 0;
-    const saga = new ClassicSaga({ name: "unaware", sequential: true, settleMs: 100 }).addStep(
-      "a",
-      () => (calls++ === 0 ? late.promise : Promise.reject(outcomeUnknown("?"))),
-      (ctx) => void outcomes.push(ctx.outcome),
-      { retry: { maxAttempts: 2 } },
-    );
-    const first = await stage.processWith({ sagas: [saga], leaseMs: LEASE_MS });
-    const handle = await stage.start(first, saga, null);
-    await stage.clock.advance(100);
-    const epoch = (await stage.drive(stage.storage.queries.find(handle.id)))?.owner;
-    first.freeze();
-    const second = await stage.processWith({ sagas: [saga], leaseMs: LEASE_MS });
-    expect(await stage.drive(second.sagas.result(handle.id))).toMatchObject({ status: "compensated" });
+    const { id, first, second, epoch, late, outcomes } = await freezeInAction(stage);
     // No heartbeat is answered before its action ends, after the undo elsewhere.
     const { leases } = stage.storage;
     const beat = leases.beat.bind(leases);
@@ -197,7 +189,7 @@ describe("a worker that comes back", () => {
     late.open("charged");
     await stage.clock.runUntil(() => outcomes.length === 2, { limitMs: 60_000 });
     expect(outcomes).toEqual(["unknown", "done"]);
-    expect(await stage.history(second, handle.id)).toContain("late_effect(a)");
+    expect(await stage.history(second, id)).toContain("late_effect(a)");
     leases.beat = beat;
   });
 

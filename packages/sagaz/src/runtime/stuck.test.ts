@@ -3,6 +3,7 @@ import { saga as build } from "../core/definition/builder.ts";
 import { fail } from "../core/decide/outcome.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { buildGraph } from "../core/definition/graph.ts";
+import { toEntry, toRow } from "../testing/conformance/material.ts";
 import { ClassicSaga } from "./classic-saga.ts";
 import { Stage, Trace } from "../../../../tests/engine/stage.ts";
 import type { Process } from "../../../../tests/engine/stage.ts";
@@ -144,25 +145,10 @@ describe("a journal that cannot be read back", () => {
     await journal.append({
       epoch,
       entries: [
-        {
-          sagaId: handle.id,
-          firstSeq: seq + 1,
+        toEntry(handle.id, seq + 1, {
           events: [{ type: "step_compensated", step: "a", data: "{}" }],
-          start: undefined,
-          row: {
-            status: "running",
-            waitingFor: null,
-            parkedReason: null,
-            paused: false,
-            error: null,
-            output: null,
-            finished: false,
-            release: { wakeAt: row!.createdAt, mailSeq: 0 },
-          },
-          spawns: [],
-          mails: [],
-          readMails: [],
-        },
+          row: toRow({ release: { wakeAt: row!.createdAt, mailSeq: 0 } }),
+        }),
       ],
     });
     return handle.id;

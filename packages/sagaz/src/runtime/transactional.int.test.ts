@@ -181,15 +181,20 @@ describe("the commit of a transactional step", () => {
     );
   }
 
-  test("whose answer was lost is found on record: the step is done once", async () => {
-    const { stage, notes, insert } = await openShop();
-    await using _ = stage;
+  /** The first commit happens, but its answer does not arrive. */
+  function loseFirstAnswer(stage: Stage): void {
     let lost = 0;
     changeTransactions(stage, (transact) => async (work) => {
       const answer = await transact(work);
       if (lost++ === 0) throw inDoubt();
       return answer;
     });
+  }
+
+  test("whose answer was lost is found on record: the step is done once", async () => {
+    const { stage, notes, insert } = await openShop();
+    await using _ = stage;
+    loseFirstAnswer(stage);
     const saga = counting("tx-answer-lost", insert);
     expect(await stage.run(await stage.process(saga), saga, null)).toMatchObject({ output: { a: 1 } });
     expect(await notes()).toEqual(["call 1"]);
@@ -233,12 +238,7 @@ describe("the commit of a transactional step", () => {
   test("in doubt that can never be looked up is not guessed: the saga is loaded anew", async () => {
     const { stage, notes, insert } = await openShop();
     await using _ = stage;
-    let lost = 0;
-    changeTransactions(stage, (transact) => async (work) => {
-      const answer = await transact(work);
-      if (lost++ === 0) throw inDoubt();
-      return answer;
-    });
+    loseFirstAnswer(stage);
     const { journal } = stage.storage;
     const tails = journal.tails.bind(journal);
     let refused = 0;

@@ -399,6 +399,22 @@ describe("requests", () => {
     ]);
   });
 
+  test("an attempt whose step got its result from an owner before us is told to stop, and its own end changes nothing", () => {
+    const saga = new PureSaga(
+      build("moot")
+        .step("a", { do: () => 1 })
+        .step("b", { do: () => 2 })
+        .build(),
+    );
+    saga.turn();
+    const { abort } = saga.ask({ kind: "late_effect", step: "a", result: 1 });
+    expect(abort).toMatchObject([{ task: { task: { key: "a" } }, cause: "cut_off" }]);
+    const before = saga.types;
+    saga.end("a", unknown());
+    expect(saga.types).toEqual(before);
+    expect(saga.inFlight).toEqual(["b"]);
+  });
+
   test("an id for a fork that is too old is refused: the request waited through an outage", () => {
     const saga = new PureSaga(
       build("old")

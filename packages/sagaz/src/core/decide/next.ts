@@ -6,6 +6,7 @@ import { backward } from "./backward.ts";
 import { forwardEvents, isComplete, startReady } from "./forward.ts";
 import { toRecordedError } from "./outcome.ts";
 import { resultsOf } from "../saga/evolve.ts";
+import { findStep } from "../saga/state.ts";
 import { decideUnsettled } from "./unsettled.ts";
 import { unwind } from "./unwind.ts";
 import { deadline, emptyMove, isHalted, isPastPivot, isPivotOpen, wake } from "./view.ts";
@@ -78,10 +79,16 @@ function toOutput({ definition, payloadBytesMax }: View, output: unknown): { out
 function watchTasks(view: View, move: Draft): void {
   for (const task of view.live.tasks.values()) {
     const at = dueAt(view, task);
-    if (view.now < at) wake(move, at);
+    if (isMoot(view, task)) move.abort.push({ task, cause: "cut_off" });
+    else if (view.now < at) wake(move, at);
     else if (task.abortedAt === undefined) move.abort.push({ task, cause: "timeout" });
     else move.abandon.push(task);
   }
+}
+
+/** Its step got its result in another way: by mail from an owner before us, whose own attempt took effect. */
+function isMoot(view: View, { abortedAt, task: { kind, key } }: LiveTask): boolean {
+  return kind === "do" && abortedAt === undefined && findStep(view.state, key)?.status === "done";
 }
 
 function dueAt(view: View, { abortedAt, startedAt, task }: LiveTask): number {
