@@ -399,6 +399,23 @@ describe("requests", () => {
     ]);
   });
 
+  test("an item of a map begins when the outcome that makes room for it is on record: a crash would forget it", () => {
+    const saga = new PureSaga(
+      build("window")
+        .map("m", { over: () => [], do: () => 1, undo: () => {}, concurrency: 2 })
+        .build(),
+    );
+    saga.turn();
+    saga.end("m", done([1, 2, 3]));
+    expect(saga.inFlight).toEqual(["m[0]", "m[1]"]);
+    saga.live.tasks.delete("m[1]");
+    saga.apply({ type: "step_done", step: "m[1]", data: { result: 1 } });
+    saga.live.ackedSeq -= 1;
+    expect(saga.turn().start).toEqual([]);
+    saga.live.ackedSeq += 1;
+    expect(saga.turn().start).toMatchObject([{ key: "m[2]" }]);
+  });
+
   test("an attempt whose step got its result from an owner before us is told to stop, and its own end changes nothing", () => {
     const saga = new PureSaga(
       build("moot")

@@ -124,10 +124,13 @@ function startMap(view: View, move: Draft, step: MapStep): void {
   if (state.itemsSeq > view.live.ackedSeq) return;
   let free = step.concurrency;
   for (let index = 0; index < state.items.length && free > 0; index++) {
-    const status = state.itemStates[index]?.status ?? "pending";
-    if (status !== "pending") continue;
+    const item = state.itemStates[index];
+    const isOpen = item === undefined || item.status === "pending";
+    // An item keeps its place until its outcome is on record: a crash forgets the outcome, and then whoever takes the
+    // saga over counts on no more than the first `concurrency` open items having run.
+    if (!isOpen && item.seq <= view.live.ackedSeq) continue;
     free--;
-    startAction(view, move, { step, index });
+    if (isOpen) startAction(view, move, { step, index });
   }
 }
 
