@@ -66,19 +66,33 @@ export class Attempt implements LiveTask {
     });
   }
 
-  /** Calls the function and says how it ended. Never throws. */
-  async run(tx?: SqlRunner): Promise<Outcome> {
-    let result: unknown;
+  /** Calls the function, and later says once how it ended. Never throws. */
+  run(settled: (outcome: Outcome) => void, tx?: SqlRunner): void {
+    let result: Promise<unknown>;
     try {
-      result = await this.#call(tx);
+      result = Promise.resolve(this.#call(tx));
     } catch (thrown) {
-      return this.#failed(thrown);
+      result = Promise.reject(thrown as Error);
     }
+    void result.then(
+      (value) => this.#returned(value, settled),
+      (thrown) => settled(this.#failed(thrown)),
+    );
+  }
+
+  #returned(result: unknown, settled: (outcome: Outcome) => void): void {
+    const { kind, step } = this.task;
+    const schema = kind === "do" ? step.resultSchema : undefined;
+    if (!schema) return settled(this.#kept(result));
+    void this.#checked(schema, result).then(
+      (checked) => settled(this.#kept(checked)),
+      (error) => settled(this.#unusable(error)),
+    );
+  }
+
+  #kept(result: unknown): Outcome {
     try {
-      const { kind, step } = this.task;
-      const schema = kind === "do" ? step.resultSchema : undefined;
-      const checked = schema ? await this.#checked(schema, result) : result;
-      return { type: "done", result: this.#toKeep(checked) };
+      return { type: "done", result: this.#toKeep(result) };
     } catch (unusable) {
       return this.#unusable(unusable);
     }

@@ -1,12 +1,15 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { next } from "../core/decide/next.ts";
 import { fail } from "../core/decide/outcome.ts";
 import { InMemoryStorage } from "../storage/memory/index.ts";
-import { SeededChance } from "../testing/seeded-chance.ts";
 import { Stage, gate } from "../../../../tests/engine/stage.ts";
 import { ClassicSaga } from "./classic-saga.ts";
 import { toMail } from "./entry.ts";
 import { silentLog } from "../ports/log.ts";
 import { SagaOrchestrator } from "./orchestrator.ts";
+
+// As it is; one test plants a bug in it.
+vi.mock("../core/decide/next.ts", { spy: true });
 
 /** Holds back the write that holds a certain event, and counts the writes that are refused. */
 function holdBack(storage: InMemoryStorage, type: string) {
@@ -89,20 +92,12 @@ test("a request while the saga's end is being written is left to whoever has it 
 test("a saga that is stuck and has ended answers its mail and is given up", async () => {
   await using stage = await Stage.open();
   const { storage, clock } = stage;
-  // What is drawn when a claimed saga is looked at; the look itself, the second draw, goes wrong once.
-  let draws = Number.NEGATIVE_INFINITY;
-  const seeded = new SeededChance(1);
-  const chance = {
-    fillBytes: (bytes: Uint8Array) => seeded.fillBytes(bytes),
-    next: () => {
-      if (++draws === 2) throw new Error("a bug");
-      return 0.5;
-    },
-  };
   const saga = new ClassicSaga({ name: "ended" }).addStep("a", () => 1);
-  const process = await stage.processWith({ sagas: [saga], chance });
+  const process = await stage.process(saga);
   const { sagaId } = await stage.run(process, saga, null);
-  draws = 0;
+  vi.mocked(next).mockImplementationOnce(() => {
+    throw new Error("a bug");
+  });
   const mail = toMail("late", sagaId, { kind: "signal", signal: "hello", payload: null });
   await stage.drive(storage.mailbox.send(mail));
   await clock.advance(5_000);

@@ -138,11 +138,12 @@ export class JournalWriter {
     const most = this.#entriesMax();
     for (const waiting of this.#queue) {
       const { entry } = waiting;
+      const size = sizeOf(entry);
       // Full for one is full for all that come after it: a smaller one may be the next of the same saga.
-      isFull ||= batch.length >= most || (batch.length > 0 && bytes + sizeOf(entry) > BATCH_BYTES_MAX);
+      isFull ||= batch.length >= most || (batch.length > 0 && bytes + size > BATCH_BYTES_MAX);
       if (isFull || this.#inFlight.has(entry.sagaId)) left.push(waiting);
       else {
-        bytes += sizeOf(entry);
+        bytes += size;
         batch.push(waiting);
       }
     }

@@ -1,7 +1,7 @@
 import type { Live } from "../core/decide/view.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { evolve } from "../core/saga/evolve.ts";
-import type { JournalEntry, SagaEvent, Tries } from "../core/saga/events.ts";
+import type { JournalEntry, ParkReason, SagaEvent, Tries } from "../core/saga/events.ts";
 import { findStep } from "../core/saga/state.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import type { WaitReason } from "../core/saga/status.ts";
@@ -29,13 +29,13 @@ export class Recording {
   #mails: NewMail[] = [];
   #spawns: StartRow[] = [];
   /** What the row says, to write it only when that changes. */
-  #row: string;
+  #row: Shown;
 
   constructor({ definition, state, live }: { definition: SagaDefinition; state: SagaState; live: Live }) {
     this.#definition = definition;
     this.#state = state;
     this.#live = live;
-    this.#row = rowKey(state);
+    this.#row = shownOf(state);
   }
 
   get isEmpty(): boolean {
@@ -74,14 +74,9 @@ export class Recording {
   }
 
   #takeTries(): Tried | undefined {
-    const { changedTries, tries } = this.#live;
-    if (changedTries.size === 0) return undefined;
-    const taken: Record<string, Tries> = {};
-    for (const key of changedTries) {
-      const known = tries.get(key);
-      if (known) taken[key] = known;
-    }
-    changedTries.clear();
+    const { tries } = this.#live;
+    if (tries.size === 0) return undefined;
+    const taken: Tried = Object.fromEntries(tries);
     tries.clear();
     return taken;
   }
@@ -103,7 +98,7 @@ export class Recording {
       const error = step?.error ?? toRecordedError(new Error("an earlier attempt failed"), "error");
       this.record([{ type, step: key, data: { at, error } }], now);
     }
-    if (this.#live.changedTries.size > 0) this.record([{ type: "attempts_noted", data: {} }], now);
+    if (this.#live.tries.size > 0) this.record([{ type: "attempts_noted", data: {} }], now);
   }
 
   /** True when an event of this type is among what waits. */
@@ -131,13 +126,42 @@ export class Recording {
   }
 
   #rowIfChanged(release: Release | undefined): RowChange | undefined {
-    const key = rowKey(this.#state);
-    if (key === this.#row && !release) return undefined;
-    this.#row = key;
-    if (!release) return toRowChange(this.#state, { release, waitingFor: null });
+    const state = this.#state;
+    if (!release && isShown(this.#row, state)) return undefined;
+    this.#row = shownOf(state);
+    if (!release) return toRowChange(state, { release, waitingFor: null });
     const { wakeAt, mailSeq, waitingFor } = release;
-    return toRowChange(this.#state, { release: { wakeAt, mailSeq }, waitingFor });
+    return toRowChange(state, { release: { wakeAt, mailSeq }, waitingFor });
   }
+}
+
+/** What lists show of a saga, apart from what it waits for. */
+interface Shown {
+  readonly status: SagaState["status"];
+  readonly reason: ParkReason | undefined;
+  readonly step: string | undefined;
+  readonly isPaused: boolean;
+  readonly isFailing: boolean;
+}
+
+function shownOf({ status, parked, pausedAt, failure }: SagaState): Shown {
+  return {
+    status,
+    reason: parked?.reason,
+    step: parked?.step,
+    isPaused: pausedAt !== undefined,
+    isFailing: failure !== undefined,
+  };
+}
+
+function isShown(row: Shown, { status, parked, pausedAt, failure }: SagaState): boolean {
+  return (
+    row.status === status &&
+    row.reason === parked?.reason &&
+    row.step === parked?.step &&
+    row.isPaused === (pausedAt !== undefined) &&
+    row.isFailing === (failure !== undefined)
+  );
 }
 
 /** Gives an event its place. The most frequent call of all, so it copies nothing that it need not. */
@@ -167,10 +191,4 @@ export function emptyEntry(sagaId: string, firstSeq: number): AppendEntry {
     mails: [],
     readMails: [],
   };
-}
-
-/** Changes exactly when something that lists show has changed. */
-function rowKey({ status, parked, pausedAt, failure }: SagaState): string {
-  const paused = pausedAt === undefined ? "" : "paused";
-  return `${status} ${parked?.reason ?? ""} ${parked?.step ?? ""} ${paused} ${failure ? "failing" : ""}`;
 }

@@ -29,6 +29,7 @@ import { TakenMail } from "./taken-mail.ts";
 import { emptyEntry, Recording } from "./recording.ts";
 import type { Release } from "./recording.ts";
 import type { MailState, RunnerHost } from "./runner-host.ts";
+import { RunnerView } from "./runner-view.ts";
 import { isTransactional, runInTransaction } from "./transactional-step.ts";
 import type { Prepared } from "./transactional-step.ts";
 
@@ -50,6 +51,7 @@ export class SagaRunner {
   readonly #mail: TakenMail;
   readonly #scope: AttemptScope;
   readonly #effects: Effects;
+  readonly #view: RunnerView;
   #unacked = 0;
   #idleSince: number | undefined;
   #inTurn = false;
@@ -75,6 +77,7 @@ export class SagaRunner {
     this.#scope = { definition, state, log, payloadBytesMax, newId: () => host.newId() };
     this.#effects = new Effects(host, state.sagaId);
     this.#recording = new Recording({ definition, state, live: this.live });
+    this.#view = new RunnerView({ definition, state, live: this.live, host });
     this.#alarm = new Alarm({ clock: host.clock, now: () => host.now(), ring: () => this.turn() });
   }
 
@@ -109,7 +112,7 @@ export class SagaRunner {
 
   /** Takes up a saga that this worker claimed. */
   resume({ crashed }: { readonly crashed: boolean }): void {
-    adopt(this.#view(), { crashed });
+    adopt(this.#view.look(), { crashed });
     this.turn();
   }
 
@@ -129,35 +132,25 @@ export class SagaRunner {
   }
 
   #decide(): void {
+    const view = this.#view.look();
     for (;;) {
-      const move = next(this.#view());
+      const move = next(view);
       if (move.abandon.length > 0) this.#abandon(move.abandon);
-      else if (move.events.length > 0) this.#record(move.events);
+      else if (move.events.length > 0) this.#recording.record(move.events, view.now);
       else {
-        this.#act(move);
+        this.#act(move, view.now);
         break;
       }
     }
     this.#submit();
   }
 
-  #view(): View {
-    const { definition, state, live } = this;
-    const { payloadBytesMax } = this.#host;
-    return { definition, state, live, now: this.#host.now(), luck: this.#host.luck(), payloadBytesMax };
-  }
-
-  #record(events: readonly SagaEvent[]): void {
-    this.#recording.record(events, this.#host.now());
-  }
-
-  #act(move: Move): void {
-    const now = this.#host.now();
+  #act(move: Move, now: number): void {
     for (const { task, cause } of move.abort) this.#abort(task, cause);
     for (const task of move.start) this.#start(task, now);
     if (move.abort.length > 0) this.#alarm.setFor(now + this.definition.settleMs);
     if (move.wakeAt !== undefined) this.#alarm.setFor(move.wakeAt);
-    this.#considerRelease(move);
+    this.#considerRelease(move, now);
   }
 
   #abort(running: LiveTask, cause: "timeout" | "cut_off"): void {
@@ -171,7 +164,7 @@ export class SagaRunner {
     this.live.retryAt.delete(task.key);
     this.#alarm.setFor(now + task.step.attemptTimeoutMs);
     if (isTransactional(task)) void this.#runInTransaction(attempt);
-    else void attempt.run().then((outcome) => this.#settled(attempt, outcome));
+    else attempt.run((outcome) => this.#settled(attempt, outcome));
   }
 
   /** An attempt ended. One that was given up on, or whose saga is gone, matters only if it took effect. */
@@ -183,14 +176,15 @@ export class SagaRunner {
     if (this.#gone || this.#releasing) return this.#effects.tell([{ task, outcome }]);
     this.#effects.note({ task, outcome });
     if (this.live.tasks.get(taskId(task)) !== running)
-      return this.#input(() => settleLate(this.#view(), task, outcome));
+      return this.#input((view) => settleLate(view, task, outcome));
     this.live.tasks.delete(taskId(task));
-    this.#input(() => settle(this.#view(), task, outcome));
+    this.#input((view) => settle(view, task, outcome));
   }
 
-  #input(decide: () => readonly SagaEvent[]): void {
+  #input(decide: (view: View) => readonly SagaEvent[]): void {
+    const view = this.#view.look();
     try {
-      this.#record(decide());
+      this.#recording.record(decide(view), view.now);
     } catch (error) {
       return this.#stuck(error);
     }
@@ -203,7 +197,7 @@ export class SagaRunner {
       this.live.tasks.delete(taskId(running.task));
       const why = `the attempt did not settle within settleMs = ${this.definition.settleMs} after it was told to stop`;
       const error = toRecordedError(new Error(why), running.abortedFor ?? "timeout");
-      this.#record(settle(this.#view(), running.task, { type: "unknown", error }));
+      this.#recording.record(settle(this.#view, running.task, { type: "unknown", error }), this.#view.now);
     }
   }
 
@@ -222,9 +216,10 @@ export class SagaRunner {
     await this.#turnToAppend.take(() => this.#isWriting());
     // What nobody waits for any more can still be taken back: it is not committed.
     if (this.#gone || this.live.tasks.get(taskId(running.task)) !== running) return undefined;
-    const [decided] = settle(this.#view(), running.task, outcome);
+    const view = this.#view.look();
+    const [decided] = settle(view, running.task, outcome);
     if (!decided) return undefined;
-    const event = { ...decided, seq: this.state.seq + 1, at: this.#host.now() } as JournalEntry;
+    const event = { ...decided, seq: this.state.seq + 1, at: view.now } as JournalEntry;
     const entry = { ...emptyEntry(this.sagaId, event.seq), events: [toEventRow(event)] };
     return { event, entry, epoch: this.#host.epoch() };
   }
@@ -244,8 +239,10 @@ export class SagaRunner {
     if (this.#turnToAppend.isTaken) return this.#turnToAppend.defer(() => this.deliver(mail));
     const arrival = this.#mail.take(mail);
     if (arrival === "repeat") return;
+    const view = this.#view.look();
     try {
-      if (arrival === "new") this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));
+      if (arrival === "new")
+        this.#recording.record(answer(view, JSON.parse(mail.body) as SagaRequest), view.now);
       this.#recording.answers(mail.mailId);
     } catch (error) {
       this.#refuse(mail, error);
@@ -312,8 +309,7 @@ export class SagaRunner {
   }
 
   /** A saga that only waits leaves memory; its row says when to come back, and mail brings it back sooner. */
-  #considerRelease(move: Move): void {
-    const now = this.#host.now();
+  #considerRelease(move: Move, now: number): void {
     if (!this.#onlyWaits(move, now)) {
       this.#idleSince = undefined;
       return;
@@ -377,7 +373,8 @@ export class SagaRunner {
     if (this.#isAtRest()) return this.#standBy();
     const { message } = toRecordedError(error, "error");
     const crashed = this.inFlight > 0 ? ({ crashed: true } as const) : {};
-    this.#record([{ type: "saga_parked", data: { reason: "stuck", detail: message, ...crashed } }]);
+    const data = { reason: "stuck", detail: message, ...crashed } as const;
+    this.#recording.record([{ type: "saga_parked", data }], this.#host.now());
     this.#write(this.#releaseFor(null, "operator"));
   }
 

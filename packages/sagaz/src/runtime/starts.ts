@@ -46,7 +46,7 @@ export class Starts {
     worker.checkStart(this.#keyed.waiting);
     checkStartOptions(options);
     const definition = this.#definition(saga);
-    const accepted = await accept(definition, input);
+    const accepted = definition.inputSchema ? await accept(definition, input) : input;
     // From here to the writer nothing waits: of many starts at once, each sees the room that the others took.
     const started = this.#toStarted(definition, accepted, options);
     const sagaId = worker.newId();

@@ -54,7 +54,7 @@ export async function runInTransaction(attempt: Attempt, scope: TransactionScope
   };
   try {
     await scope.storage.journal.transaction(async (tx, append) => {
-      const outcome = await attempt.run(tx);
+      const outcome = await new Promise<Outcome>((settled) => attempt.run(settled, tx));
       if (outcome.type !== "done") {
         end.outcome = asFailure(outcome);
         throw new RollBack();

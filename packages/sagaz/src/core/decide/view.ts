@@ -29,10 +29,8 @@ export interface Live {
   readonly tasks: Map<string, LiveTask>;
   /** Short delays before the next attempt, by step key. */
   readonly retryAt: Map<string, number>;
-  /** Attempts, by step key; begins with what the journal says. */
+  /** Tries that changed since the last event, by step key; the others are what the journal says. */
   readonly tries: Map<string, Required<Tries>>;
-  /** Steps whose tries changed since the last event. */
-  readonly changedTries: Set<string>;
   /** Steps of which nobody knows whether they were done, and whose fate is not decided yet, by step key. */
   readonly unsettled: Map<string, Unsettled>;
   /** This worker is stopping or may not go on: nothing new begins. */
@@ -57,7 +55,6 @@ export function newLive(ackedSeq: number): Live {
     tasks: new Map(),
     retryAt: new Map(),
     tries: new Map(),
-    changedTries: new Set(),
     unsettled: new Map(),
     draining: false,
   };
@@ -132,7 +129,6 @@ const NO_TRIES: Required<Tries> = Object.freeze({ action: 0, undo: 0, unknown: f
 /** Changes a step's tries in memory; they are written with the saga's next event. */
 export function setTries(view: View, key: string, change: Tries): void {
   view.live.tries.set(key, { ...triesOf(view, key), ...change });
-  view.live.changedTries.add(key);
 }
 
 /** The definition of the step that a key belongs to. */

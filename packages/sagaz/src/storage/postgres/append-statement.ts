@@ -15,7 +15,7 @@ export function toStatement(
   batch: AppendBatch,
 ): { readonly statement: Statement; readonly folded: FoldedBatch } {
   const folded = foldBatch(batch);
-  for (const { start } of folded.news) database.checkSkew(start.sagaId);
+  for (const { start, createdAt } of folded.news) database.checkSkew(start.sagaId, createdAt);
   const values = [
     batch.epoch,
     database.now(),

@@ -47,7 +47,8 @@ export class Database {
   /** The latest time that was written or read here. */
   #floorMs = 0;
   #state: "new" | "started" | "stopped" = "new";
-  readonly #knownDefinitions = new Set<string>();
+  /** Versions, by the saga's name. */
+  readonly #knownDefinitions = new Map<string, Set<number>>();
   readonly #idSkewMsMax: number;
   readonly #now: (() => number) | undefined;
 
@@ -90,9 +91,9 @@ export class Database {
    *
    * @throws SagaError `SAGAZ_CLOCK_SKEW`.
    */
-  checkSkew(sagaId: string): void {
+  checkSkew(sagaId: string, createdAt = createdAtOf(sagaId)): void {
     const now = this.#now?.() ?? Date.now() + (this.#offsetMs ?? 0);
-    const skewMs = createdAtOf(sagaId) - now;
+    const skewMs = createdAt - now;
     if (Math.abs(skewMs) <= this.#idSkewMsMax) return;
     throw new SagaError("SAGAZ_CLOCK_SKEW", {
       id: sagaId,
@@ -104,16 +105,20 @@ export class Database {
   /** Those definitions of new sagas that the database may not know yet, as JSON; null when it knows all. */
   unknownDefinitions(starts: Iterable<StartRow>): string | null {
     const unknown = new Map<string, object>();
-    for (const { saga, start } of withNames(starts)) {
-      if (this.#knownDefinitions.has(saga)) continue;
-      unknown.set(saga, { name: start.sagaName, version: start.version, hash: start.graphHash });
+    for (const { sagaName: name, version, graphHash: hash } of starts) {
+      if (this.#knownDefinitions.get(name)?.has(version)) continue;
+      unknown.set(`${version} ${name}`, { name, version, hash });
     }
     return unknown.size === 0 ? null : JSON.stringify([...unknown.values()]);
   }
 
   /** Takes note that the database knows the definitions of these sagas (after the commit that told it). */
   noteDefinitions(starts: Iterable<Pick<HeldDefinition, "sagaName" | "version">>): void {
-    for (const { saga } of withNames(starts)) this.#knownDefinitions.add(saga);
+    for (const { sagaName, version } of starts) {
+      const versions = this.#knownDefinitions.get(sagaName);
+      if (versions) versions.add(version);
+      else this.#knownDefinitions.set(sagaName, new Set([version]));
+    }
   }
 
   /** Runs a statement that changes nothing, on any connection. */
@@ -207,8 +212,4 @@ export class Database {
 /** A time as a parameter. */
 export function toTime(ms: number): string {
   return new Date(ms).toISOString();
-}
-
-function* withNames<S extends { readonly sagaName: string; readonly version: number }>(starts: Iterable<S>) {
-  for (const start of starts) yield { saga: `${start.version} ${start.sagaName}`, start };
 }
