@@ -171,8 +171,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a failed item keeps its place in the window of its map",
     file: "core/decide/forward.ts",
-    text: "if (!isOpen && item.seq <= view.live.ackedSeq) continue;",
-    replacement: 'if (item?.status === "done" && item.seq <= view.live.ackedSeq) continue;',
+    text: "return isPending(item) || item.seq > ackedSeq;",
+    replacement: 'return item?.status !== "done" || item.seq > ackedSeq;',
   },
   {
     name: "a saga whose write was refused is forgotten by its owner",

@@ -106,7 +106,7 @@ export const ERRORS = {
   SAGAZ_PAYLOAD_TOO_LARGE: {
     retryable: false,
     sentence:
-      "{what} has {bytes} bytes; the limit payloadBytesMax is {limit}. Store large data elsewhere and pass a reference.",
+      "{what} has {bytes} bytes or more; the limit payloadBytesMax is {limit}. Store large data elsewhere and pass a reference.",
   },
   SAGAZ_IDEMPOTENCY_CONFLICT: {
     retryable: false,

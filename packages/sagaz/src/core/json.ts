@@ -1,14 +1,8 @@
 import { SagaError } from "./errors.ts";
 
-/**
- * Checks that a value survives JSON unchanged, so that a saga sees the same before and after a crash: plain objects,
- * arrays, strings, finite numbers, booleans, null. Properties that are `undefined` are dropped, as JSON does.
- *
- * @param what names the value in the error.
- * @throws SagaError `SAGAZ_NOT_JSON` with the path of the first value that would change.
- */
-export function checkJson(value: unknown, what: string): void {
-  const flaw = value === undefined ? undefined : findFlaw(value, 0);
+/** Says where a value would not survive JSON. @throws SagaError `SAGAZ_NOT_JSON` with the path of the first such place. */
+function checkJson(value: unknown, what: string): void {
+  const flaw = findFlaw(value, 0);
   if (flaw) throw new SagaError("SAGAZ_NOT_JSON", { what, why: flaw.why, path: `$${flaw.path}` });
 }
 
@@ -35,6 +29,8 @@ function findFlaw(value: unknown, depth: number): Flaw | undefined {
 
 function findInObject(value: object, depth: number): Flaw | undefined {
   if (depth >= DEPTH_MAX) return { why: `it is nested deeper than ${DEPTH_MAX}`, path: "", deepest: value };
+  const unlike = findUnlikeness(value);
+  if (unlike) return unlike;
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
       const flaw = findFlaw(value[i], depth + 1);
@@ -42,8 +38,6 @@ function findInObject(value: object, depth: number): Flaw | undefined {
     }
     return undefined;
   }
-  const flaw = findUnlikeness(value);
-  if (flaw) return flaw;
   for (const key of Object.keys(value)) {
     const one = (value as Readonly<Record<string, unknown>>)[key];
     const inner = one === undefined ? undefined : findFlaw(one, depth + 1);
@@ -59,9 +53,9 @@ function outOf(value: object, flaw: Flaw, place: string): Flaw {
   return flaw;
 }
 
-/** Why an object, whatever it holds, would not come back as it is. */
+/** Why an object, whatever it holds, would not come back as it is. Lists of a class do, but for the class. */
 function findUnlikeness(value: object): Flaw | undefined {
-  const prototype: unknown = Object.getPrototypeOf(value);
+  const prototype: unknown = Array.isArray(value) ? null : Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype && Object.getPrototypeOf(prototype) !== null)
     return { why: `a ${className(value)} would come back as something else`, path: "" };
   if ("toJSON" in value && typeof value.toJSON === "function")
@@ -78,7 +72,10 @@ function className(value: object): string {
 
 /**
  * What is kept of a user's value: a frozen copy, the same that its JSON text would give back. So a step sees the same
- * before and after a crash, and nobody changes it under the engine's feet.
+ * before and after a crash, and nobody changes it under the engine's feet. Plain objects, arrays, strings, finite
+ * numbers, booleans and null are kept; properties that are `undefined` are dropped, as JSON does.
+ *
+ * One walk reads each property once, and ends where the limit is passed: a value of any size costs no more than that.
  *
  * @param value may be undefined, which stays undefined.
  * @param limits `what` names the value in errors, `bytesMax` is for its JSON text in UTF-8.
@@ -88,42 +85,104 @@ export function keepJson(
   value: unknown,
   { what, bytesMax }: { readonly what: string; readonly bytesMax: number },
 ): unknown {
-  checkJson(value, what);
   if (value === undefined) return undefined;
-  const copy = copyJson(value);
-  // Most values are far below the limit: then nobody has to write the text to know.
-  const bytes = bytesAtMost(copy) > bytesMax ? utf8Bytes(JSON.stringify(copy)) : 0;
-  if (bytes > bytesMax) throw new SagaError("SAGAZ_PAYLOAD_TOO_LARGE", { what, bytes, limit: bytesMax });
-  return copy;
-}
-
-function copyJson(value: unknown): unknown {
-  if (typeof value === "number") return value === 0 ? 0 : value; // JSON knows no -0
-  if (typeof value !== "object" || value === null) return value;
-  return Object.freeze(Array.isArray(value) ? value.map(copyJson) : copyObject(value));
-}
-
-function copyObject(value: object): object {
-  const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) {
-    const one = (value as Readonly<Record<string, unknown>>)[key];
-    if (one === undefined) continue;
-    if (key === "__proto__") Object.defineProperty(copy, key, { value: copyJson(one), enumerable: true });
-    else copy[key] = copyJson(one);
+  const copying = new Copying(bytesMax);
+  try {
+    const copy = copying.copy(value, 0);
+    // Most values are far below the limit: then nobody has to write the text to know.
+    if (copying.bytesAtMost > bytesMax) copying.bytesAtLeast = utf8Bytes(JSON.stringify(copy));
+    if (copying.bytesAtLeast <= bytesMax) return copy;
+  } catch (error) {
+    if (error !== UNFIT && error !== TOO_LARGE) throw error;
+    if (error === UNFIT) throw notJson(value, what);
   }
-  return copy;
+  throw new SagaError("SAGAZ_PAYLOAD_TOO_LARGE", { what, bytes: copying.bytesAtLeast, limit: bytesMax });
 }
 
-/** A limit of the bytes of a value's JSON text: a character takes six at most, as an escape, and a number 25. */
-function bytesAtMost(value: unknown): number {
-  if (typeof value === "string") return value.length * 6 + 2;
-  if (typeof value !== "object" || value === null) return 25;
-  let bytes = 2;
-  if (Array.isArray(value)) for (const one of value) bytes += bytesAtMost(one) + 1;
-  else
-    for (const key of Object.keys(value))
-      bytes += key.length * 6 + 4 + bytesAtMost((value as Readonly<Record<string, unknown>>)[key]);
-  return bytes;
+const UNFIT = new Error("JSON would change it");
+const TOO_LARGE = new Error("it is over the limit");
+
+function notJson(value: unknown, what: string): unknown {
+  try {
+    checkJson(value, what);
+  } catch (error) {
+    return error;
+  }
+  return new SagaError("SAGAZ_NOT_JSON", { what, why: "it is another one each time it is read", path: "$" });
+}
+
+/** One copy under way, with bounds of the bytes that its JSON text has. */
+class Copying {
+  bytesAtLeast = 0;
+  bytesAtMost = 0;
+  readonly #bytesMax: number;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  copy(value: unknown, depth: number): unknown {
+    switch (typeof value) {
+      case "string":
+        this.#count(value.length + 2, value.length * 6 + 2); // a character takes six bytes at most, as an escape
+        return value;
+      case "number":
+        if (!Number.isFinite(value)) throw UNFIT;
+        this.#count(1, 25);
+        return value === 0 ? 0 : value; // JSON knows no -0
+      case "boolean":
+        this.#count(4, 5);
+        return value;
+      case "object":
+        return value === null ? this.#null() : Object.freeze(this.#inside(value, depth));
+      case "undefined":
+      case "bigint":
+      case "function":
+      case "symbol":
+        throw UNFIT;
+    }
+  }
+
+  #null(): null {
+    this.#count(4, 4);
+    return null;
+  }
+
+  #inside(value: object, depth: number): object {
+    if (depth >= DEPTH_MAX || findUnlikeness(value)) throw UNFIT;
+    this.#count(2, 2);
+    return Array.isArray(value) ? this.#list(value, depth + 1) : this.#object(value, depth + 1);
+  }
+
+  /** By its places alone: an array of a class becomes a plain one, as in JSON. */
+  #list(value: readonly unknown[], depth: number): unknown[] {
+    const copy: unknown[] = [];
+    for (let i = 0; i < value.length; i++) {
+      this.#count(0, 1);
+      copy.push(this.copy(value[i], depth));
+    }
+    return copy;
+  }
+
+  #object(value: object, depth: number): object {
+    const copy: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      const one = (value as Readonly<Record<string, unknown>>)[key];
+      if (one === undefined) continue;
+      this.#count(key.length + 3, key.length * 6 + 4);
+      const kept = this.copy(one, depth);
+      // What every object has, assigned, would change the prototype, or be refused by a frozen one.
+      if (key in copy) Object.defineProperty(copy, key, { value: kept, enumerable: true });
+      else copy[key] = kept;
+    }
+    return copy;
+  }
+
+  #count(atLeast: number, atMost: number): void {
+    this.bytesAtLeast += atLeast;
+    this.bytesAtMost += atMost;
+    if (this.bytesAtLeast > this.#bytesMax) throw TOO_LARGE;
+  }
 }
 
 /** Bytes of a text in UTF-8; half of a surrogate pair alone counts as the replacement character that it becomes. */

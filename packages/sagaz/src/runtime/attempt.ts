@@ -178,8 +178,9 @@ function prepare(step: StepDefinition, ctx: StepContext): unknown {
 }
 
 function toDelay(value: unknown, where: string): number {
-  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
-  const rule = "it must be a number of milliseconds from 0 on";
+  const { durationMsMax } = LIMITS;
+  if (typeof value === "number" && value >= 0 && value <= durationMsMax) return value;
+  const rule = `it must be a number of milliseconds from 0 to durationMsMax = ${durationMsMax}`;
   throw new SagaError("SAGAZ_INVALID_OPTION", { where, option: "forMs", value: String(value), rule });
 }
 

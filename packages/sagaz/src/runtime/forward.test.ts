@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fail, outcomeUnknown, retryIn } from "../core/decide/outcome.ts";
 import { Stage, Trace, gate } from "../../../../tests/engine/stage.ts";
+import { saga as build } from "../core/definition/builder.ts";
 import { ClassicSaga } from "./classic-saga.ts";
 
 describe("order", () => {
@@ -29,6 +30,33 @@ describe("order", () => {
       .addStep("c", trace.note("c"));
     await stage.run(await stage.process(saga), saga, null);
     expect(trace.calls).toEqual(["a", "a finished", "b", "b finished", "c"]);
+  });
+
+  test("results cannot be changed, wherever they come from: a later owner would not see the change", async () => {
+    await using stage = await Stage.open();
+    const child = build("child")
+      .step("x", { do: () => ({ n: 1 }) })
+      .build();
+    const saga = build("frozen")
+      .step("plain", { do: () => ({ n: 1 }) })
+      .map("list", { over: () => [3, 1, 2], do: ({ item }) => item })
+      .signal("go")
+      .child("child", { saga: child, input: () => undefined })
+      .step("look", {
+        after: ["plain", "list", "go", "child"],
+        do: ({ results }) => Object.entries(results).map(([name, result]) => [name, Object.isFrozen(result)]),
+      })
+      .build();
+    const process = await stage.process(saga, child);
+    const handle = await stage.start(process, saga, undefined);
+    await stage.drive(process.sagas.signal(handle.id, "go", { n: 1 }));
+    const { output } = await stage.end(handle);
+    expect(Object.fromEntries((output as { look: [string, boolean][] }).look)).toEqual({
+      plain: true,
+      list: true,
+      go: true,
+      child: true,
+    });
   });
 
   test("one definition runs many sagas at once, each with its own input", async () => {

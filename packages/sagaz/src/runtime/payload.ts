@@ -1,4 +1,4 @@
-import type { StandardSchema } from "../core/definition/standard-schema.ts";
+import type { SchemaResult, StandardSchema } from "../core/definition/standard-schema.ts";
 
 /** Bytes of one stored value (input, result, output, signal) as JSON text. */
 export const PAYLOAD_BYTES_MAX = 1_048_576;
@@ -16,12 +16,16 @@ export function fromText(text: string): unknown {
   return freeze(JSON.parse(text));
 }
 
-/** What a schema says about a value: the value it makes of it, or its complaints in one line. */
-export async function validate(
-  schema: StandardSchema,
-  value: unknown,
-): Promise<{ readonly value: unknown } | { readonly issues: string }> {
-  const answer = await schema["~standard"].validate(value);
+/** What a schema makes of a value, or its complaints in one line. */
+export type Checked = { readonly value: unknown } | { readonly issues: string };
+
+/** What a schema says about a value: at once if it can, so that nobody changes the value before it is kept. */
+export function validate(schema: StandardSchema, value: unknown): Checked | Promise<Checked> {
+  const answer = schema["~standard"].validate(value);
+  return "then" in answer ? answer.then(toChecked) : toChecked(answer);
+}
+
+function toChecked(answer: SchemaResult<unknown>): Checked {
   if (!answer.issues) return { value: answer.value };
   const issues = answer.issues.map(({ message, path }) => {
     const place = (path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".");

@@ -58,14 +58,14 @@ export class Requests {
 
   /** The payload of a signal as its step's schema returns it. @throws SagaError `SAGAZ_SIGNAL_INVALID`, `SAGAZ_NOT_JSON` … */
   async toSignal(sagaId: string, signal: string, payload: unknown): Promise<unknown> {
-    const checked = await this.#checkSignal(sagaId, signal, payload ?? null);
+    // Only a process that holds the definition can check; when none of its sagas has such a schema it need not look.
+    const isChecked = [...this.#parts.registry].some((definition) => payloadSchema(definition, signal));
+    const checked = isChecked ? await this.#checkSignal(sagaId, signal, payload ?? null) : payload;
     return this.#keep(checked ?? null, `the payload of signal "${signal}"`);
   }
 
-  /** Only a process that holds the definition can check; when none of its sagas has such a schema it need not look. */
   async #checkSignal(sagaId: string, signal: string, payload: unknown): Promise<unknown> {
     const { storage, registry } = this.#parts;
-    if (![...registry].some((definition) => payloadSchema(definition, signal))) return payload;
     const row = await storage.queries.find(sagaId);
     const schema = payloadSchema(row && registry.find(row.sagaName, row.version), signal);
     const checked = schema ? await validate(schema, payload) : { value: payload };
@@ -89,7 +89,7 @@ export class Requests {
     const row = await this.#parts.storage.queries.find(sagaId);
     if (!row) throw new SagaError("SAGAZ_SAGA_NOT_FOUND", { sagaId });
     const definition = this.#parts.registry.find(row.sagaName, row.version);
-    const accepted = definition ? await accept(definition, input) : input;
+    const accepted = definition ? (await accept(definition, input)).value : input;
     return this.#keep(accepted, `the input of "${row.sagaName}"`) ?? null;
   }
 

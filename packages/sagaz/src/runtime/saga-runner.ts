@@ -25,6 +25,7 @@ import { Effects } from "./effects.ts";
 import type { Settled } from "./effects.ts";
 import { cancelRefused, toEventRow } from "./entry.ts";
 import type { Written } from "./journal-writer.ts";
+import { fromText } from "./payload.ts";
 import { TakenMail } from "./taken-mail.ts";
 import { emptyEntry, Recording } from "./recording.ts";
 import type { Release } from "./recording.ts";
@@ -242,7 +243,7 @@ export class SagaRunner {
     const view = this.#view.look();
     try {
       if (arrival === "new")
-        this.#recording.record(answer(view, JSON.parse(mail.body) as SagaRequest), view.now);
+        this.#recording.record(answer(view, fromText(mail.body) as SagaRequest), view.now);
       this.#recording.answers(mail.mailId);
     } catch (error) {
       this.#refuse(mail, error);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkStartOptions } from "./start-options.ts";
+import { toStartOptions } from "./start-options.ts";
 import type { StartOptions } from "./start-options.ts";
 
 const refused: readonly [what: string, options: Record<string, unknown>][] = [
@@ -12,20 +12,38 @@ const refused: readonly [what: string, options: Record<string, unknown>][] = [
   ["headers that are a list", { headers: ["a"] }],
   ["headers that are null", { headers: null }],
   ["attributes that nest", { attributes: { customer: { id: "1" } } }],
+  ["a key with half a character, which UTF-8 does not have", { idempotencyKey: "k\ud800" }],
+  ["attributes with half a character", { attributes: { customer: "\udc00" } }],
   ["a start at no time", { startAt: new Date(Number.NaN) }],
   ["a start at a text", { startAt: "tomorrow" }],
 ];
 
 test.each(refused)("%s is refused with a code", (_, options) => {
-  expect(() => checkStartOptions(options as StartOptions)).toThrow(
+  expect(() => toStartOptions(options as StartOptions)).toThrow(
     expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }),
   );
 });
 
 test("what fits is accepted", () => {
   const most = { idempotencyKey: "k".repeat(500), tenantId: "t", correlationId: "c" };
-  expect(() => checkStartOptions({})).not.toThrow();
+  expect(() => toStartOptions({})).not.toThrow();
   expect(() =>
-    checkStartOptions({ ...most, headers: { a: "b" }, attributes: {}, startAt: new Date(0) }),
+    toStartOptions({ ...most, headers: { a: "b" }, attributes: {}, startAt: new Date(0) }),
   ).not.toThrow();
+});
+
+test("what was given is copied, without what no journal keeps", () => {
+  const headers = { a: "b", [Symbol("hidden")]: "c" };
+  const startAt = new Date(5_000);
+  const given = { headers, startAt };
+  const taken = toStartOptions(given);
+  headers.a = "changed";
+  startAt.setTime(Number.NaN);
+  expect(taken).toEqual({ headers: { a: "b" }, startAt: new Date(5_000) });
+  expect(Reflect.ownKeys(taken.headers ?? {})).toEqual(["a"]);
+  expect(Object.isFrozen(taken.headers)).toBe(true);
+});
+
+test("a time that is long over means at once", () => {
+  expect(toStartOptions({ startAt: new Date(-8.64e15) }).startAt).toEqual(new Date(0));
 });

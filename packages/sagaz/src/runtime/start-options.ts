@@ -19,36 +19,48 @@ export interface StartOptions {
 }
 
 /**
- * Checks what a caller says about a start before anything is stored: it comes from requests as often as from code.
+ * What a caller says about a start, checked and copied: it comes from requests as often as from code, and whoever gave it
+ * may change it before it is on record.
  *
  * @throws SagaError `SAGAZ_INVALID_OPTION`.
  */
-export function checkStartOptions(options: StartOptions): void {
+export function toStartOptions(given: StartOptions): StartOptions {
+  const { headers, attributes, startAt, ...rest } = given;
   for (const option of ["idempotencyKey", "tenantId", "correlationId"] as const)
-    checkKey(option, options[option]);
-  for (const option of ["headers", "attributes"] as const) checkTexts(option, options[option]);
-  const { startAt } = options;
+    checkKey(option, rest[option]);
   if (startAt !== undefined && !(startAt instanceof Date && Number.isFinite(startAt.getTime()))) {
     throw invalid("startAt", startAt, "it must be a valid Date");
   }
+  return {
+    ...rest,
+    ...(headers === undefined ? {} : { headers: toTexts("headers", headers) }),
+    ...(attributes === undefined ? {} : { attributes: toTexts("attributes", attributes) }),
+    // A time that is over means at once, however long it is over.
+    ...(startAt === undefined ? {} : { startAt: new Date(Math.max(0, startAt.getTime())) }),
+  };
 }
 
 function checkKey(option: string, value: unknown): void {
   if (value === undefined) return;
   const limit = LIMITS.keyLengthMax;
   if (isText(value) && value !== "" && value.length <= limit) return;
-  throw invalid(option, value, `it must be a text of 1 to ${limit} characters without NUL`);
+  throw invalid(option, value, `it must be a text of 1 to ${limit} characters ${PLAIN}`);
 }
 
-function checkTexts(option: string, value: unknown): void {
-  if (value === undefined) return;
+function toTexts(option: string, value: unknown): Readonly<Record<string, string>> {
   const isFlat = typeof value === "object" && value !== null && !Array.isArray(value);
-  if (isFlat && Object.entries(value).every((entry) => entry.every(isText))) return;
-  throw invalid(option, value, "it must be an object whose values are texts without NUL");
+  const entries = isFlat ? Object.entries(value) : [];
+  if (isFlat && entries.every((entry) => entry.every(isText)))
+    return Object.freeze(Object.fromEntries(entries));
+  throw invalid(option, value, `it must be an object whose values are texts ${PLAIN}`);
 }
+
+const PLAIN = "without NUL and halves of characters";
+/** Half of a surrogate pair: no UTF-8 has it, so two texts that differ in it alone would become one. */
+const HALF = /\p{Surrogate}/u;
 
 function isText(value: unknown): value is string {
-  return typeof value === "string" && !value.includes("\0");
+  return typeof value === "string" && !value.includes("\0") && !HALF.test(value);
 }
 
 function invalid(option: string, value: unknown, rule: string): SagaError {

@@ -30,6 +30,29 @@ describe("start", () => {
     expect((await stage.end(handle)).output).toEqual({ a: 5 });
   });
 
+  test.each([
+    ["without a schema", undefined],
+    ["with one that answers at once", unchecked<{ amount: number }>()],
+  ])(
+    "takes what it was given, whatever the caller does with its objects afterwards: %s",
+    async (_, input) => {
+      await using stage = await Stage.open();
+      const saga = build("taken", input ? { input } : {})
+        .step("a", { do: (ctx) => ctx.input })
+        .build();
+      const process = await stage.process(saga);
+      const order = { amount: 100 };
+      const options = { idempotencyKey: "k1" };
+      const first = process.sagas.start(saga, order as never, options);
+      order.amount = 200;
+      options.idempotencyKey = "k2";
+      const second = process.sagas.start(saga, order as never, options);
+      const handles = await stage.drive(Promise.all([first, second]));
+      const results = [await stage.end(handles[0]), await stage.end(handles[1])];
+      expect(results.map(({ output }) => output)).toEqual([{ a: { amount: 100 } }, { a: { amount: 200 } }]);
+    },
+  );
+
   test("`startAt`: not before this time", async () => {
     await using stage = await Stage.open();
     const trace = new Trace(stage);

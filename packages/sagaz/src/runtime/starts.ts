@@ -7,12 +7,13 @@ import { canonicalJson, keepJson } from "../core/json.ts";
 import type { SagaStarted } from "../core/saga/events.ts";
 import type { KeyedOutcome, SagaStorage, StartRow } from "../ports/storage.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
-import { checkStartOptions } from "./start-options.ts";
+import { toStartOptions } from "./start-options.ts";
 import type { StartOptions } from "./start-options.ts";
 import { identity, toStartRow } from "./entry.ts";
 import type { NewSaga } from "./entry.ts";
 import { KeyedStarts } from "./keyed-starts.ts";
 import { validate } from "./payload.ts";
+import type { Checked } from "./payload.ts";
 import type { Registry } from "./registry.ts";
 import type { Worker } from "./worker.ts";
 
@@ -41,12 +42,14 @@ export class Starts {
   }
 
   /** See `Sagas.start`. */
-  async start(saga: Sagaish | string, input: unknown, options: StartOptions = {}): Promise<Started> {
+  async start(saga: Sagaish | string, input: unknown, given: StartOptions = {}): Promise<Started> {
     const { worker } = this.#parts;
     worker.checkStart(this.#keyed.waiting);
-    checkStartOptions(options);
+    const options = toStartOptions(given);
     const definition = this.#definition(saga);
-    const accepted = definition.inputSchema ? await accept(definition, input) : input;
+    // Read before anything is waited for, unless its schema waits: the caller may go on with an object that it gave.
+    const accepting = accept(definition, input);
+    const { value: accepted } = "then" in accepting ? await accepting : accepting;
     // From here to the writer nothing waits: of many starts at once, each sees the room that the others took.
     const started = this.#toStarted(definition, accepted, options);
     const sagaId = worker.newId();
@@ -110,13 +113,13 @@ export class Starts {
     const started: { -readonly [Field in keyof SagaStarted]: SagaStarted[Field] } = {
       ...identity(definition),
       input: input ?? null,
-      headers: headers ? Object.freeze({ ...headers }) : NO_HEADERS,
+      headers: headers ?? NO_HEADERS,
       admitted: startAt === undefined && worker.isOpen && worker.room.fits({ name, version, tenantId }),
     };
     if (idempotencyKey !== undefined) started.idempotencyKey = idempotencyKey;
     if (correlationId !== undefined) started.correlationId = correlationId;
     if (tenantId !== undefined) started.tenantId = tenantId;
-    if (attributes !== undefined) started.attributes = Object.freeze({ ...attributes });
+    if (attributes !== undefined) started.attributes = attributes;
     if (startAt !== undefined) started.startAt = startAt.getTime();
     return Object.freeze(started);
   }
@@ -129,12 +132,19 @@ function toStarted(id: string, isNew: boolean): Started {
 }
 
 /** The input as the definition's schema returns it. @throws SagaError `SAGAZ_INPUT_INVALID`. */
-export async function accept(definition: SagaDefinition, input: unknown): Promise<unknown> {
-  if (!definition.inputSchema) return input;
-  const checked = await validate(definition.inputSchema, input);
-  if ("issues" in checked)
-    throw new SagaError("SAGAZ_INPUT_INVALID", { saga: definition.name, issues: checked.issues });
-  return checked.value;
+export function accept(definition: SagaDefinition, input: unknown): Accepted | Promise<Accepted> {
+  if (!definition.inputSchema) return { value: input };
+  const checked = validate(definition.inputSchema, input);
+  const toAccepted = (answer: Checked): Accepted => {
+    if ("value" in answer) return answer;
+    throw new SagaError("SAGAZ_INPUT_INVALID", { saga: definition.name, issues: answer.issues });
+  };
+  return "then" in checked ? checked.then(toAccepted) : toAccepted(checked);
+}
+
+/** An input that its schema lets pass. */
+interface Accepted {
+  readonly value: unknown;
 }
 
 /** SHA-256 of the canonical JSON (RFC 8785) of the input: the same input, whatever the order of its keys. */

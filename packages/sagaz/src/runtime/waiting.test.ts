@@ -222,15 +222,16 @@ describe("a sleep step", () => {
         .sleep("nap", { after: ["a"], forMs })
         .build();
     const good = saga("computed", () => 2_000);
-    const bad = saga("nonsense", () => Number.NaN);
-    const process = await stage.process(good, bad);
+    const nonsense = [Number.NaN, -1, Number.MAX_VALUE].map((ms, n) => saga(`nonsense-${n}`, () => ms));
+    const process = await stage.process(good, ...nonsense);
     const began = stage.clock.now();
     await stage.run(process, good, 1);
     expect(stage.clock.now() - began).toBeGreaterThanOrEqual(2_000);
-    expect(await stage.run(process, bad, 1)).toMatchObject({
-      status: "compensated",
-      failure: { step: "nap", error: { code: "SAGAZ_INVALID_OPTION" } },
-    });
+    for (const bad of nonsense)
+      expect(await stage.run(process, bad, 1)).toMatchObject({
+        status: "compensated",
+        failure: { step: "nap", error: { code: "SAGAZ_INVALID_OPTION" } },
+      });
   });
 
   test("its clock does not stop when the process dies", async () => {

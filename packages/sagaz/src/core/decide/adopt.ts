@@ -48,11 +48,22 @@ function keysThatMayHaveRun(view: View, step: StepDefinition): string[] {
   return step.kind === "map" ? itemsInWindow(view, step) : [step.name];
 }
 
-/** Items begin in order, no more at a time than `concurrency`: only the first open ones can have been in flight. */
+/**
+ * Items begin in order, no more at a time than `concurrency`: only the first open ones can have been in flight. Those
+ * that a person opened again, and only they, may have begun after later ones.
+ */
 function itemsInWindow(view: View, step: MapStep): string[] {
   const { items = [] } = view.state.steps.get(step.name) ?? {};
   const open = items.map((_, index) => itemKey(step.name, index)).filter((key) => isOpen(view, key));
-  return open.slice(0, step.concurrency);
+  const [again, first] = [
+    open.filter((key) => isAgain(view, key)),
+    open.filter((key) => !isAgain(view, key)),
+  ];
+  return [...again, ...first.slice(0, step.concurrency)];
+}
+
+function isAgain(view: View, key: string): boolean {
+  return (findStep(view.state, key)?.actionRound ?? 0) > 0;
 }
 
 function doubt(view: View, step: StepDefinition, key: string): void {

@@ -96,7 +96,12 @@ describe("what a throw means", () => {
       error: { message: "busy" },
     });
     expect(fromThrown(retryIn(500), undefined)).toMatchObject({ error: { message: "try again in 500 ms" } });
-    expect(fromThrown({ name: "RetryLater", delayMs: "soon" }, undefined)).not.toHaveProperty("retryInMs");
+    for (const delayMs of ["soon", Number.NaN, 1e16])
+      expect(fromThrown({ name: "RetryLater", delayMs }, undefined)).not.toHaveProperty("retryInMs");
+    for (const delayMs of [-1, Number.NaN, 1e16])
+      expect(() => retryIn(delayMs)).toThrow(
+        expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }) as Error,
+      );
     for (const delay of [-1, Number.NaN, Number.POSITIVE_INFINITY])
       expect(() => retryIn(delay)).toThrow(expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }));
   });
@@ -414,6 +419,25 @@ describe("requests", () => {
     expect(saga.turn().start).toEqual([]);
     saga.live.ackedSeq += 1;
     expect(saga.turn().start).toMatchObject([{ key: "m[2]" }]);
+  });
+
+  test("an item that a person opened again waits for a free place, and is doubted beside those that began before", () => {
+    const saga = new PureSaga(
+      build("again")
+        .pivot("pay", { do: () => 1 })
+        .map("m", { over: () => [], do: () => 1, concurrency: 1 })
+        .build(),
+    );
+    saga.turn();
+    saga.end("pay", done());
+    saga.end("m", done([1, 2, 3]));
+    saga.end("m[0]", failed());
+    expect(saga.inFlight).toEqual(["m[1]"]);
+    saga.ask({ kind: "retry", ...by });
+    expect(saga.inFlight).toEqual(["m[1]"]);
+    saga.live.tasks.clear();
+    adopt(saga.view, { crashed: true });
+    expect([...saga.live.unsettled.keys()]).toEqual(["m[0]", "m[1]"]);
   });
 
   test("an attempt whose step got its result from an owner before us is told to stop, and its own end changes nothing", () => {

@@ -1,6 +1,7 @@
 import type { ActionStep, MapStep, SignalStep, StepDefinition } from "../definition/definition.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { itemKey, findStep } from "../saga/state.ts";
+import type { StepState } from "../saga/state.ts";
 import { mayStartNow } from "./admission.ts";
 import { toTask } from "./task.ts";
 import { deadline, isBlocked, isReady, isSatisfied, readySince, taskId, wake } from "./view.ts";
@@ -58,7 +59,7 @@ function signalEvents(view: View, step: SignalStep): SagaEvent[] {
 function mapEvents(view: View, step: MapStep): SagaEvent[] {
   const state = view.state.steps.get(step.name);
   if (!state?.items || state.itemsDone < state.items.length) return [];
-  const result = state.items.map((_, index) => state.itemStates[index]?.result ?? null);
+  const result = Object.freeze(state.items.map((_, index) => state.itemStates[index]?.result ?? null));
   return [{ type: "step_done", step: step.name, data: { result } }];
 }
 
@@ -122,16 +123,37 @@ function startMap(view: View, move: Draft, step: MapStep): void {
   const state = view.state.steps.get(step.name);
   if (!state?.items) return prepare(view, move, step);
   if (state.itemsSeq > view.live.ackedSeq) return;
-  let free = step.concurrency;
+  let free = step.concurrency - inFlight(view, step);
   for (let index = 0; index < state.items.length && free > 0; index++) {
     const item = state.itemStates[index];
-    const isOpen = item === undefined || item.status === "pending";
-    // An item keeps its place until its outcome is on record: a crash forgets the outcome, and then whoever takes the
-    // saga over counts on no more than the first `concurrency` open items having run.
-    if (!isOpen && item.seq <= view.live.ackedSeq) continue;
+    if (!holdsPlace(item, view.live.ackedSeq) || isInFlight(view, step, index)) continue;
     free--;
-    if (isOpen) startAction(view, move, { step, index });
+    if (isPending(item)) startAction(view, move, { step, index });
   }
+}
+
+/** Attempts of a map's items in flight: also beyond the first open ones, when an earlier one was opened again by hand. */
+function inFlight(view: View, { name }: MapStep): number {
+  let count = 0;
+  for (const { task } of view.live.tasks.values())
+    if (task.kind !== "undo" && task.step.name === name) count++;
+  return count;
+}
+
+function isInFlight(view: View, { name }: MapStep, index: number): boolean {
+  return view.live.tasks.has(taskId({ kind: "do", key: itemKey(name, index) }));
+}
+
+/**
+ * An item has its place until its outcome is on record: a crash forgets the outcome, and then whoever takes the saga
+ * over counts on no more than the first `concurrency` open items having run.
+ */
+function holdsPlace(item: StepState | undefined, ackedSeq: number): boolean {
+  return isPending(item) || item.seq > ackedSeq;
+}
+
+function isPending(item: StepState | undefined): item is undefined | (StepState & { status: "pending" }) {
+  return item === undefined || item.status === "pending";
 }
 
 function startSleep(view: View, move: Draft, step: StepDefinition): void {

@@ -1,6 +1,6 @@
 import { LIMITS } from "../definition/policies.ts";
-import { SagaError } from "../errors.ts";
-import { checkJson } from "../json.ts";
+import { isSagaError, SagaError } from "../errors.ts";
+import { keepJson } from "../json.ts";
 import type { RecordedError } from "../saga/events.ts";
 
 /** How one attempt of a step's function ended. */
@@ -59,15 +59,15 @@ export function fail(message: string, details?: unknown): BusinessFailure {
 /**
  * Makes the error that sets the next delay itself: `throw retryIn(30_000, error)`, for instance from `Retry-After`.
  *
- * @throws SagaError `SAGAZ_INVALID_OPTION` for a delay that is negative or not finite.
+ * @throws SagaError `SAGAZ_INVALID_OPTION` for a delay that is negative, or longer than `durationMsMax` (ten years).
  */
 export function retryIn(delayMs: number, cause?: unknown): RetryLater {
-  if (!Number.isFinite(delayMs) || delayMs < 0) {
+  if (!isDelay(delayMs)) {
     throw new SagaError("SAGAZ_INVALID_OPTION", {
       where: "retryIn",
       option: "delayMs",
       value: delayMs,
-      rule: "it must be a number of milliseconds from 0 on",
+      rule: `it must be a number of milliseconds from 0 to durationMsMax = ${LIMITS.durationMsMax}`,
     });
   }
   return new RetryLater(delayMs, cause);
@@ -116,19 +116,22 @@ export function fromThrown(thrown: unknown, aborted: "timeout" | "cut_off" | und
   );
   const delayMs = isNamed(thrown, "RetryLater") ? (thrown as { delayMs?: unknown }).delayMs : undefined;
   const failed = { type: "failed", error, final: false, thrown } as const;
-  return typeof delayMs === "number" ? { ...failed, retryInMs: delayMs } : failed;
+  return isDelay(delayMs) ? { ...failed, retryInMs: delayMs } : failed;
+}
+
+function isDelay(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value <= LIMITS.durationMsMax;
 }
 
 /** Details are an extra: what cannot be kept gives way to the reason why, and never fails the step in another way. */
 function toDetails(details: unknown): unknown {
+  const { errorDetailsMax: bytesMax } = LIMITS;
   try {
-    checkJson(details, "the details of the failure");
-    const text = JSON.stringify(details) as string | undefined;
-    if (text === undefined) return undefined;
-    if (text.length <= LIMITS.errorDetailsMax) return JSON.parse(text);
-    return { notKept: `${text.length} characters are more than errorDetailsMax = ${LIMITS.errorDetailsMax}` };
+    return keepJson(details, { what: "the details of the failure", bytesMax });
   } catch (error) {
-    return { notKept: toRecordedError(error, "error").message };
+    const isTooLarge = isSagaError(error, "SAGAZ_PAYLOAD_TOO_LARGE");
+    const why = isTooLarge ? `more than errorDetailsMax = ${bytesMax} bytes of JSON` : undefined;
+    return { notKept: why ?? toRecordedError(error, "error").message };
   }
 }
 

@@ -104,3 +104,10 @@ test("rows arrive as columns; one without a value is null as a whole", async () 
     }),
   );
 });
+
+test("what does not fit is a bug, and not another number", () => {
+  for (const value of [2 ** 31, -(2 ** 31) - 1, 1.5, Number.NaN])
+    expect(() => int4Array([value])).toThrow(expect.objectContaining({ code: "SAGAZ_BUG" }) as Error);
+  for (const ms of [Number.NaN, Number.MAX_VALUE, Number.NEGATIVE_INFINITY])
+    expect(() => timeArray([ms])).toThrow(expect.objectContaining({ code: "SAGAZ_BUG" }) as Error);
+});

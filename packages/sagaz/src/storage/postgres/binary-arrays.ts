@@ -1,3 +1,5 @@
+import { must } from "../../core/must.ts";
+
 /**
  * Columns in PostgreSQL's binary format.
  *
@@ -8,6 +10,8 @@
 
 const microsAtEpoch = 946_684_800_000_000; // PostgreSQL counts microseconds from 2000-01-01
 const twoTo32 = 4_294_967_296;
+/** The range of `Date`; PostgreSQL's is wider after 1970, and narrower before. */
+const timeMsMax = 8.64e15;
 const arrayHeaderBytes = 20;
 /** Up to here a loop over the characters is quicker than a call of the encoder. */
 const shortText = 24;
@@ -55,6 +59,7 @@ class Output {
 
   /** Writes a time as eight bytes, for which there has to be room. */
   time(ms: number): void {
+    must(Math.abs(ms) <= timeMsMax, "a time of a row is one that a Date can hold");
     const micros = ms * 1000 - microsAtEpoch;
     const high = Math.floor(micros / twoTo32);
     this.int4(high);
@@ -124,6 +129,7 @@ const int4: Element<number> = {
   oid: 23,
   arrayOid: 1007,
   put: (out, value) => {
+    must(value === (value | 0), "an integer of a row fits into four bytes");
     out.room(8);
     out.int4(4);
     out.int4(value);
