@@ -75,8 +75,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "mail is answered without a trace in the journal",
     file: "runtime/saga-runner.ts",
-    text: 'if (arrival === "new") this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));',
-    replacement: 'if (arrival === "new") answer(this.#view(), JSON.parse(mail.body) as SagaRequest);',
+    text: "this.#recording.record(answer(view, fromText(mail.body) as SagaRequest), view.now);",
+    replacement: "answer(view, fromText(mail.body) as SagaRequest);",
   },
   {
     name: "what may have been done is not undone",
