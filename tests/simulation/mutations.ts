@@ -153,7 +153,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the row is written only when the saga leaves",
     file: "runtime/recording.ts",
-    text: "if (key === this.#row && !release) return undefined;",
+    text: "if (!release && isShown(this.#row, state)) return undefined;",
     replacement: "if (!release) return undefined;",
   },
   {
