@@ -122,25 +122,21 @@ class Copying {
   }
 
   copy(value: unknown, depth: number): unknown {
-    switch (typeof value) {
-      case "string":
-        this.#count(value.length + 2, value.length * 6 + 2); // a character takes six bytes at most, as an escape
-        return value;
-      case "number":
-        if (!Number.isFinite(value)) throw UNFIT;
-        this.#count(1, 25);
-        return value === 0 ? 0 : value; // JSON knows no -0
-      case "boolean":
-        this.#count(4, 5);
-        return value;
-      case "object":
-        return value === null ? this.#null() : Object.freeze(this.#inside(value, depth));
-      case "undefined":
-      case "bigint":
-      case "function":
-      case "symbol":
-        throw UNFIT;
+    if (typeof value === "object") return value === null ? this.#null() : this.#inside(value, depth);
+    if (typeof value === "string") {
+      this.#count(value.length + 2, value.length * 6 + 2); // a character takes six bytes at most, as an escape
+      return value;
     }
+    if (typeof value === "number") return this.#number(value);
+    if (typeof value !== "boolean") throw UNFIT;
+    this.#count(4, 5);
+    return value;
+  }
+
+  #number(value: number): number {
+    if (!Number.isFinite(value)) throw UNFIT;
+    this.#count(1, 25);
+    return value === 0 ? 0 : value; // JSON knows no -0
   }
 
   #null(): null {
@@ -151,7 +147,9 @@ class Copying {
   #inside(value: object, depth: number): object {
     if (depth >= DEPTH_MAX || findUnlikeness(value)) throw UNFIT;
     this.#count(2, 2);
-    return Array.isArray(value) ? this.#list(value, depth + 1) : this.#object(value, depth + 1);
+    return Object.freeze(
+      Array.isArray(value) ? this.#list(value, depth + 1) : this.#object(value, depth + 1),
+    );
   }
 
   /** By its places alone: an array of a class becomes a plain one, as in JSON. */

@@ -72,7 +72,7 @@ export class Attempt implements LiveTask {
     try {
       result = Promise.resolve(this.#call(tx));
     } catch (thrown) {
-      result = Promise.reject(thrown as Error);
+      result = Promise.reject(thrown);
     }
     void result.then(
       (value) => this.#returned(value, settled),

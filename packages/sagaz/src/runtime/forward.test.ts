@@ -51,7 +51,7 @@ describe("order", () => {
     const handle = await stage.start(process, saga, undefined);
     await stage.drive(process.sagas.signal(handle.id, "go", { n: 1 }));
     const { output } = await stage.end(handle);
-    expect(Object.fromEntries((output as { look: [string, boolean][] }).look)).toEqual({
+    expect(Object.fromEntries(output?.look as [string, boolean][])).toEqual({
       plain: true,
       list: true,
       go: true,
