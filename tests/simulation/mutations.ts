@@ -58,7 +58,7 @@ export const mutations: readonly Mutation[] = [
     file: "runtime/saga-runner.ts",
     text: 'if (arrival === "repeat") return;',
     replacement:
-      'if (arrival === "repeat") this.#record(answer(this.#view(), JSON.parse(mail.body) as SagaRequest));',
+      'if (arrival === "repeat") this.#recording.record(answer(this.#view.look(), fromText(mail.body) as SagaRequest), 0);',
   },
   {
     name: "a write is acknowledged before it is done",
