@@ -217,12 +217,6 @@ export const mutations: readonly Mutation[] = [
     replacement: "crashed",
   },
   {
-    name: "a child that was closed by force is waited for",
-    file: "core/decide/backward.ts",
-    text: 'if (state?.childParked === "forced_closed") return failUndo(view, move, step);',
-    replacement: "",
-  },
-  {
     name: "mail whose refusal was lost counts as answered",
     file: "runtime/taken-mail.ts",
     text: "return this.#isFetched && this.#refusing === 0 ? this.#seq : -1;",
