@@ -9,7 +9,7 @@ import { begin, toRow } from "../../testing/conformance/material.ts";
 const owned = 300;
 const written = 100;
 
-/** Index entries that all connections of a database have read, once none of them is left to report more. */
+/** Rows and index entries that all connections of a database have read, once none of them is left to report more. */
 async function entriesRead(url: string): Promise<number> {
   await waitUntil("all connections have reported what they read", async () => {
     const [result] = await runSql(
@@ -20,8 +20,11 @@ async function entriesRead(url: string): Promise<number> {
   });
   const [result] = await runSql(
     url,
-    `select sum(idx_tup_read)::int as n from pg_stat_user_indexes
-       where schemaname = 'sagaz' and relname ~ '^saga_(executions|events)_'`,
+    `select (
+         (select sum(idx_tup_read) from pg_stat_user_indexes
+           where schemaname = 'sagaz' and relname ~ '^saga_(executions|events)_')
+         + (select sum(seq_tup_read) from pg_stat_user_tables
+           where schemaname = 'sagaz' and relname ~ '^saga_(executions|events)_'))::int as n`,
   );
   return countOf(result);
 }

@@ -1,13 +1,6 @@
 import pg from "pg";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import {
-  append,
-  begin,
-  openRoom,
-  register,
-  toEntry,
-  type PostgresRoom,
-} from "../../../../../tests/storage/postgres-room.ts";
+import { begin, openRoom, register, type PostgresRoom } from "../../../../../tests/storage/postgres-room.ts";
 import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { toMail } from "../../testing/conformance/material.ts";
@@ -145,20 +138,6 @@ test("whoever knows an id reads one row of one partition", async () => {
     rows: 1,
     partitions: [`saga_events_${month}`],
   });
-});
-
-test("a step's write touches its own month and no row but its saga's", async () => {
-  // Through the storage, on its own connection: what it has read shows in the server's total.
-  const total = async () => {
-    const [row] = await room.sql(
-      `select sum(seq_tup_read)::int as scanned from pg_stat_user_tables
-         where schemaname = 'sagaz' and (relname like 'saga_executions_%' or relname like 'saga_events_%')`,
-    );
-    return Number(row?.["scanned"]);
-  };
-  const before = await total();
-  for (let seq = 2; seq < 12; seq += 1) await append({ storage: room.storage, epoch }, toEntry(mine, seq));
-  expect(await total()).toBe(before);
 });
 
 /** What the storage itself sends for a filter. */
