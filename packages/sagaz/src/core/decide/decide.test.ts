@@ -98,11 +98,7 @@ describe("what a throw means", () => {
     expect(fromThrown(retryIn(500), undefined)).toMatchObject({ error: { message: "try again in 500 ms" } });
     for (const delayMs of ["soon", Number.NaN, 1e16])
       expect(fromThrown({ name: "RetryLater", delayMs }, undefined)).not.toHaveProperty("retryInMs");
-    for (const delayMs of [-1, Number.NaN, 1e16])
-      expect(() => retryIn(delayMs)).toThrow(
-        expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }) as Error,
-      );
-    for (const delay of [-1, Number.NaN, Number.POSITIVE_INFINITY])
+    for (const delay of [-1, Number.NaN, Number.POSITIVE_INFINITY, 1e16])
       expect(() => retryIn(delay)).toThrow(expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }));
   });
 
@@ -335,6 +331,44 @@ describe("ends of tasks that nobody waits for", () => {
   });
 });
 
+describe("the items of a map", () => {
+  test("an item of a map begins when the outcome that makes room for it is on record: a crash would forget it", () => {
+    const saga = new PureSaga(
+      build("window")
+        .map("m", { over: () => [], do: () => 1, undo: () => {}, concurrency: 2 })
+        .build(),
+    );
+    saga.turn();
+    saga.end("m", done([1, 2, 3]));
+    expect(saga.inFlight).toEqual(["m[0]", "m[1]"]);
+    saga.live.tasks.delete("m[1]");
+    saga.apply({ type: "step_done", step: "m[1]", data: { result: 1 } });
+    saga.live.ackedSeq -= 1;
+    expect(saga.turn().start).toEqual([]);
+    saga.live.ackedSeq += 1;
+    expect(saga.turn().start).toMatchObject([{ key: "m[2]" }]);
+  });
+
+  test("an item that a person opened again waits for a free place, and is doubted beside those that began before", () => {
+    const saga = new PureSaga(
+      build("again")
+        .pivot("pay", { do: () => 1 })
+        .map("m", { over: () => [], do: () => 1, concurrency: 1 })
+        .build(),
+    );
+    saga.turn();
+    saga.end("pay", done());
+    saga.end("m", done([1, 2, 3]));
+    saga.end("m[0]", failed());
+    expect(saga.inFlight).toEqual(["m[1]"]);
+    saga.ask({ kind: "retry", ...by });
+    expect(saga.inFlight).toEqual(["m[1]"]);
+    saga.live.tasks.clear();
+    adopt(saga.view, { crashed: true });
+    expect([...saga.live.unsettled.keys()]).toEqual(["m[0]", "m[1]"]);
+  });
+});
+
 describe("requests", () => {
   const parent = () =>
     build("parent")
@@ -402,42 +436,6 @@ describe("requests", () => {
     expect(answer(actions.view, { kind: "late_effect", step: "a", result: 1 })).toMatchObject([
       { type: "step_done" },
     ]);
-  });
-
-  test("an item of a map begins when the outcome that makes room for it is on record: a crash would forget it", () => {
-    const saga = new PureSaga(
-      build("window")
-        .map("m", { over: () => [], do: () => 1, undo: () => {}, concurrency: 2 })
-        .build(),
-    );
-    saga.turn();
-    saga.end("m", done([1, 2, 3]));
-    expect(saga.inFlight).toEqual(["m[0]", "m[1]"]);
-    saga.live.tasks.delete("m[1]");
-    saga.apply({ type: "step_done", step: "m[1]", data: { result: 1 } });
-    saga.live.ackedSeq -= 1;
-    expect(saga.turn().start).toEqual([]);
-    saga.live.ackedSeq += 1;
-    expect(saga.turn().start).toMatchObject([{ key: "m[2]" }]);
-  });
-
-  test("an item that a person opened again waits for a free place, and is doubted beside those that began before", () => {
-    const saga = new PureSaga(
-      build("again")
-        .pivot("pay", { do: () => 1 })
-        .map("m", { over: () => [], do: () => 1, concurrency: 1 })
-        .build(),
-    );
-    saga.turn();
-    saga.end("pay", done());
-    saga.end("m", done([1, 2, 3]));
-    saga.end("m[0]", failed());
-    expect(saga.inFlight).toEqual(["m[1]"]);
-    saga.ask({ kind: "retry", ...by });
-    expect(saga.inFlight).toEqual(["m[1]"]);
-    saga.live.tasks.clear();
-    adopt(saga.view, { crashed: true });
-    expect([...saga.live.unsettled.keys()]).toEqual(["m[0]", "m[1]"]);
   });
 
   test("an attempt whose step got its result from an owner before us is told to stop, and its own end changes nothing", () => {

@@ -125,12 +125,12 @@ function isDelay(value: unknown): value is number {
 
 /** Details are an extra: what cannot be kept gives way to the reason why, and never fails the step in another way. */
 function toDetails(details: unknown): unknown {
-  const { errorDetailsMax: bytesMax } = LIMITS;
+  const { errorDetailsBytesMax: bytesMax } = LIMITS;
   try {
     return keepJson(details, { what: "the details of the failure", bytesMax });
   } catch (error) {
     const isTooLarge = isSagaError(error, "SAGAZ_PAYLOAD_TOO_LARGE");
-    const why = isTooLarge ? `more than errorDetailsMax = ${bytesMax} bytes of JSON` : undefined;
+    const why = isTooLarge ? `more than errorDetailsBytesMax = ${bytesMax} bytes of JSON` : undefined;
     return { notKept: why ?? toRecordedError(error, "error").message };
   }
 }

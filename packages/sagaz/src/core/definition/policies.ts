@@ -81,8 +81,8 @@ export const LIMITS = {
   versionMax: 2_147_483_647,
   /** Characters kept of an error's message and of its stack. */
   errorTextMax: 2_000,
-  /** Characters of the JSON text of a failure's details. */
-  errorDetailsMax: 16_384,
+  /** Of the JSON text of a failure's details, in UTF-8. */
+  errorDetailsBytesMax: 16_384,
   /** A delay longer than this is written down; a shorter one sits in memory. Milliseconds. */
   memoryDelayMsMax: 5 * SECOND,
   /** A new saga's id may be off the database's clock by this much. Milliseconds. */
