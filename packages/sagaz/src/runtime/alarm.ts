@@ -1,19 +1,23 @@
 import type { Clock, Timer } from "../ports/clock.ts";
 
+/** What an {@link Alarm} goes by: database time, and a clock for its delays. */
+interface Time {
+  readonly clock: Clock;
+  now(): number;
+}
+
 /**
  * One timer for many deadlines: rings at the earliest one that was asked for. Later ones need not be asked for again
  * and again, since whoever is rung looks at everything and asks for the next.
  */
 export class Alarm {
-  readonly #clock: Clock;
-  readonly #now: () => number;
+  readonly #time: Time;
   readonly #ring: () => void;
   #timer: Timer | undefined;
   #at = Number.POSITIVE_INFINITY;
 
-  constructor({ clock, now, ring }: { clock: Clock; now: () => number; ring: () => void }) {
-    this.#clock = clock;
-    this.#now = now;
+  constructor(time: Time, ring: () => void) {
+    this.#time = time;
     this.#ring = ring;
   }
 
@@ -22,7 +26,7 @@ export class Alarm {
     if (at >= this.#at) return;
     this.#timer?.cancel();
     this.#at = at;
-    this.#timer = this.#clock.setTimer(Math.max(1, at - this.#now()), () => {
+    this.#timer = this.#time.clock.setTimer(Math.max(1, at - this.#time.now()), () => {
       this.#timer = undefined;
       this.#at = Number.POSITIVE_INFINITY;
       this.#ring();

@@ -34,6 +34,7 @@ export class AppendTurn {
 
   /** Something was recorded: whoever waits for the turn looks again. */
   recheck(): void {
+    if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resolve of waiting) resolve();

@@ -29,13 +29,15 @@ export interface Loaded {
   readonly mail: MailState;
 }
 
+const NO_MAIL: MailState = { seq: 0, fetched: true };
+
 /** A saga that this process has just started: nobody has written to it yet. */
 export function toLoaded(
   { started, row }: NewSaga,
   { ackedSeq, at }: { readonly ackedSeq: number; readonly at: number },
 ): Loaded {
   const event: JournalEntry = { type: "saga_started", data: started, seq: 1, at };
-  return { state: fold(row.sagaId, [event]), ackedSeq, mail: { seq: 0, fetched: true } };
+  return { state: fold(row.sagaId, [event]), ackedSeq, mail: NO_MAIL };
 }
 
 /** A claimed saga whose journal could be read. */

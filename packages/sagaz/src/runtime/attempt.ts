@@ -21,7 +21,7 @@ export interface AttemptScope {
   readonly log: Log;
   readonly payloadBytesMax: number;
   /** Makes the id of a child saga. */
-  readonly newId: () => string;
+  newId(): string;
 }
 
 /** One call of a user's function, and the means to stop it. */

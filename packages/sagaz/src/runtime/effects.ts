@@ -10,6 +10,8 @@ export interface Settled {
   readonly outcome: Outcome;
 }
 
+const NONE: readonly never[] = [];
+
 /**
  * What the actions of one saga have done that is not on record yet, so that it does not get lost with our ownership.
  *
@@ -21,7 +23,7 @@ export interface Settled {
 export class Effects {
   readonly #host: RunnerHost;
   readonly #sagaId: string;
-  #settled: Settled[] = [];
+  #settled: Settled[] | undefined;
 
   constructor(host: RunnerHost, sagaId: string) {
     this.#host = host;
@@ -30,13 +32,13 @@ export class Effects {
 
   /** An attempt ended; the next write records it. One without an effect is not kept: retries may come without end, and without a write. */
   note(settled: Settled): void {
-    if (effectOf(settled.task, settled.outcome)) this.#settled.push(settled);
+    if (effectOf(settled.task, settled.outcome)) (this.#settled ??= []).push(settled);
   }
 
   /** What the next write records. */
   take(): readonly Settled[] {
-    const settled = this.#settled;
-    this.#settled = [];
+    const settled = this.#settled ?? NONE;
+    this.#settled = undefined;
     return settled;
   }
 

@@ -25,7 +25,7 @@ export class Endings {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #isLocal: (sagaId: string) => boolean;
-  readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #waiters = new Map<string, readonly Waiter[]>();
   #timer: Timer | undefined;
   #delayMs = POLL_MS.first;
   #asking = false;
@@ -45,22 +45,18 @@ export class Endings {
 
   /** Calls once, when the saga has ended (or, if asked for, is parked) or may have. Returns how to stop waiting. */
   wait(sagaId: string, waiter: Waiter): () => void {
-    const waiters = this.#waiters.get(sagaId) ?? new Set();
-    waiters.add(waiter);
-    this.#waiters.set(sagaId, waiters);
-    if (this.#stopped) queueMicrotask(() => this.#wakeAll(sagaId, { which: () => true }));
+    const others = this.#waiters.get(sagaId);
+    this.#waiters.set(sagaId, others ? [...others, waiter] : [waiter]);
+    if (this.#stopped) queueMicrotask(() => this.#wakeAll(sagaId, { which: anyone }));
     else if (!this.#isLocal(sagaId)) this.hint();
-    return () => {
-      waiters.delete(waiter);
-      if (waiters.size === 0) this.#waiters.delete(sagaId);
-    };
+    return () => this.#keep(sagaId, (other) => other !== waiter);
   }
 
   /** A saga of this process changed. */
   notice(saga: SagaInMemory, why: "parked" | "ended" | "released" | "lost"): void {
     const waiters = this.#waiters.get(saga.sagaId);
     if (!waiters) return;
-    if (why === "ended") this.#wakeAll(saga.sagaId, { which: () => true, state: saga.state });
+    if (why === "ended") this.#wakeAll(saga.sagaId, { which: anyone, state: saga.state });
     else if (why === "parked") this.#wakeAll(saga.sagaId, { which: wantsParked, state: saga.state });
     else this.hint();
   }
@@ -74,20 +70,22 @@ export class Endings {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
-    for (const sagaId of this.#waiters.keys()) this.#wakeAll(sagaId, { which: () => true });
+    for (const sagaId of this.#waiters.keys()) this.#wakeAll(sagaId, { which: anyone });
   }
 
   #wakeAll(
     sagaId: string,
     { which, state }: { which: (waiter: Waiter) => boolean; state?: SagaState },
   ): void {
-    const waiters = this.#waiters.get(sagaId);
-    for (const waiter of waiters ?? []) {
-      if (!which(waiter)) continue;
-      waiters?.delete(waiter);
-      waiter.wake(state);
-    }
-    if (waiters?.size === 0) this.#waiters.delete(sagaId);
+    const waiters = this.#waiters.get(sagaId) ?? [];
+    this.#keep(sagaId, (waiter) => !which(waiter));
+    for (const waiter of waiters) if (which(waiter)) waiter.wake(state);
+  }
+
+  #keep(sagaId: string, which: (waiter: Waiter) => boolean): void {
+    const kept = (this.#waiters.get(sagaId) ?? []).filter(which);
+    if (kept.length > 0) this.#waiters.set(sagaId, kept);
+    else this.#waiters.delete(sagaId);
   }
 
   #lookLater(): void {
@@ -119,9 +117,13 @@ export class Endings {
 
   async #ask(sagaIds: readonly string[]): Promise<void> {
     for (const { sagaId, status } of await this.#storage.queries.ended(sagaIds)) {
-      this.#wakeAll(sagaId, { which: isEnded(status) ? () => true : wantsParked });
+      this.#wakeAll(sagaId, { which: isEnded(status) ? anyone : wantsParked });
     }
   }
+}
+
+function anyone(): boolean {
+  return true;
 }
 
 function wantsParked({ orParked }: Waiter): boolean {

@@ -51,19 +51,6 @@ export function toStartRow(
   };
 }
 
-/** The part of a saga's row that its journal decides. */
-export function toRow(state: SagaState): Omit<RowChange, "release" | "waitingFor"> {
-  return {
-    status: state.status,
-    parkedReason: state.parked?.reason ?? null,
-    paused: state.pausedAt !== undefined,
-    // The one column of plain text that users fill: no database keeps a NUL there.
-    error: toErrorLine(state)?.replaceAll("\0", "␀") ?? null,
-    output: state.output === undefined ? null : JSON.stringify(state.output),
-    finished: isEnded(state.status),
-  };
-}
-
 function toErrorLine({ failure, parked }: SagaState): string | null {
   if (!failure) return parked?.detail ?? null;
   switch (failure.kind) {
@@ -76,13 +63,23 @@ function toErrorLine({ failure, parked }: SagaState): string | null {
   }
 }
 
-/** The whole change, with what the saga waits for and whether it is given up. */
+/** A saga's row: what its journal decides, what the saga waits for, and whether it is given up. */
 export function toRowChange(
   state: SagaState,
   { waitingFor, release }: { waitingFor: WaitReason | null; release: RowChange["release"] },
 ): RowChange {
   const stands = state.parked !== undefined || state.pausedAt !== undefined;
-  return { ...toRow(state), waitingFor: stands ? "operator" : waitingFor, release };
+  return {
+    status: state.status,
+    waitingFor: stands ? "operator" : waitingFor,
+    parkedReason: state.parked?.reason ?? null,
+    paused: state.pausedAt !== undefined,
+    // The one column of plain text that users fill: no database keeps a NUL there.
+    error: toErrorLine(state)?.replaceAll("\0", "␀") ?? null,
+    output: state.output === undefined ? null : JSON.stringify(state.output),
+    finished: isEnded(state.status),
+    release,
+  };
 }
 
 /** New sagas that an event brings about: they exist if and only if it is recorded. */

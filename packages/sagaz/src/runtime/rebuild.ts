@@ -4,7 +4,7 @@ import { createdAtOf } from "../core/saga/saga-id.ts";
 import { isEnded } from "../core/saga/status.ts";
 import type { WaitReason } from "../core/saga/status.ts";
 import type { ProjectedRow, SagaRow, SagaStorage } from "../ports/storage.ts";
-import { fromStored, toRow } from "./entry.ts";
+import { fromStored, toRowChange } from "./entry.ts";
 
 /** How to rebuild. */
 export interface RebuildOptions {
@@ -92,7 +92,7 @@ async function project(
 
 function toProjectedRow(state: SagaState, known: SagaRow | undefined): ProjectedRow {
   const { sagaId, started } = state;
-  const { status, parkedReason, paused, error, output } = toRow(state);
+  const { status, parkedReason, paused, error, output } = toRowChange(state, { waitingFor: null, release: undefined });
   return {
     sagaId,
     sagaName: started.name,

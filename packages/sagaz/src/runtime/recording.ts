@@ -25,9 +25,9 @@ export class Recording {
   readonly #state: SagaState;
   readonly #live: Live;
   #events: JournalEntry[] = [];
-  #readMails: string[] = [];
-  #mails: NewMail[] = [];
-  #spawns: StartRow[] = [];
+  #readMails: string[] | undefined;
+  #mails: NewMail[] | undefined;
+  #spawns: StartRow[] | undefined;
   /** What the row says, to write it only when that changes. */
   #row: Shown;
 
@@ -39,7 +39,7 @@ export class Recording {
   }
 
   get isEmpty(): boolean {
-    return this.#events.length === 0 && this.#readMails.length === 0;
+    return this.#events.length === 0 && this.#readMails === undefined;
   }
 
   /** Numbers the events, applies them to the state, and keeps them for the next entry. Tries ride on the first. */
@@ -65,8 +65,8 @@ export class Recording {
     this.#events.push(entry);
     const scope = { definition: this.#definition, state: this.#state };
     const spawn = toSpawn(entry, scope);
-    if (spawn) this.#spawns.push(spawn);
-    for (const mail of toMails(entry, scope)) this.#mails.push(mail);
+    if (spawn) (this.#spawns ??= []).push(spawn);
+    for (const mail of toMails(entry, scope)) (this.#mails ??= []).push(mail);
     if ("step" in entry) this.#live.retryAt.delete(entry.step);
     if (entry.type === "retry_scheduled" || entry.type === "undo_retry_scheduled") {
       this.#live.retryAt.set(entry.step, entry.data.at);
@@ -83,8 +83,8 @@ export class Recording {
 
   /** The next entry deletes this mail: it is answered by what the entry says, and by this mail if there is one. */
   answers(mailId: string, reply?: NewMail): void {
-    this.#readMails.push(mailId);
-    if (reply) this.#mails.push(reply);
+    (this.#readMails ??= []).push(mailId);
+    if (reply) (this.#mails ??= []).push(reply);
   }
 
   /**
@@ -103,7 +103,8 @@ export class Recording {
 
   /** True when an event of this type is among what waits. */
   has(type: SagaEvent["type"]): boolean {
-    return this.#events.some((event) => event.type === type);
+    for (const event of this.#events) if (event.type === type) return true;
+    return false;
   }
 
   /** Makes the entry and begins anew. */
@@ -114,14 +115,14 @@ export class Recording {
       events: this.#events.map(toEventRow),
       start: undefined,
       row: this.#rowIfChanged(release),
-      spawns: this.#spawns,
-      mails: this.#mails,
-      readMails: this.#readMails,
+      spawns: this.#spawns ?? NONE,
+      mails: this.#mails ?? NONE,
+      readMails: this.#readMails ?? NONE,
     };
     this.#events = [];
-    this.#readMails = [];
-    this.#mails = [];
-    this.#spawns = [];
+    this.#readMails = undefined;
+    this.#mails = undefined;
+    this.#spawns = undefined;
     return entry;
   }
 
@@ -184,11 +185,27 @@ export function emptyEntry(sagaId: string, firstSeq: number): AppendEntry {
   return {
     sagaId,
     firstSeq,
-    events: [],
+    events: NONE,
     start: undefined,
     row: undefined,
-    spawns: [],
-    mails: [],
-    readMails: [],
+    spawns: NONE,
+    mails: NONE,
+    readMails: NONE,
   };
 }
+
+/** The entry that brings a saga into being. */
+export function toStartEntry(start: StartRow): AppendEntry {
+  return {
+    sagaId: start.sagaId,
+    firstSeq: 1,
+    events: [start.started],
+    start,
+    row: undefined,
+    spawns: NONE,
+    mails: NONE,
+    readMails: NONE,
+  };
+}
+
+const NONE: readonly never[] = [];

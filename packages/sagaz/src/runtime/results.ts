@@ -8,6 +8,7 @@ import { load } from "./load.ts";
 import type { Registry } from "./registry.ts";
 import { toResult } from "./saga-result.ts";
 import type { SagaResult } from "./saga-result.ts";
+import type { SagaRunner } from "./saga-runner.ts";
 import type { Worker } from "./worker.ts";
 
 /** How to wait for a saga's end. */
@@ -39,8 +40,9 @@ export class Results {
     const { worker } = this.#parts;
     const until = options.timeoutMs === undefined ? undefined : worker.clock.monotonic() + options.timeoutMs;
     for (;;) {
-      const over = await this.#stateIfOver(sagaId, options);
-      const state = over ?? (await this.#untilChanged(sagaId, { ...options, until }));
+      const runner = worker.find(sagaId);
+      const over = runner ? stateIfOver(runner, options) : await this.#storedIfOver(sagaId, options);
+      const state = over ?? (await this.#untilChanged(sagaId, options, until));
       if (state) return this.#toResult<Output>(state);
       if (!worker.isRunning) throw new SagaError("SAGAZ_STOPPED", { what: "orchestrator" });
     }
@@ -52,12 +54,7 @@ export class Results {
   }
 
   /** The state of a saga that is over (or parked, if that will do); only then its journal is read. */
-  async #stateIfOver(sagaId: string, { orParked = false }: WaitOptions): Promise<SagaState | undefined> {
-    const runner = this.#parts.worker.find(sagaId);
-    if (runner) {
-      const recorded = runner.live.ackedSeq === runner.state.seq;
-      return recorded && isOver(runner.state.status, orParked) ? runner.state : undefined;
-    }
+  async #storedIfOver(sagaId: string, { orParked = false }: WaitOptions): Promise<SagaState | undefined> {
     const row = await this.#parts.storage.queries.find(sagaId);
     if (!row) throw new SagaError("SAGAZ_SAGA_NOT_FOUND", { sagaId });
     return isOver(row.status, orParked) ? load(this.#parts.storage, sagaId) : undefined;
@@ -65,27 +62,48 @@ export class Results {
 
   #untilChanged(
     sagaId: string,
-    { orParked = false, signal, timeoutMs, until }: WaitOptions & { until: number | undefined },
+    options: WaitOptions,
+    until: number | undefined,
   ): Promise<SagaState | undefined> {
-    const { endings, worker } = this.#parts;
+    const { endings } = this.#parts;
+    const { orParked = false, signal } = options;
+    let stopWaiting = nothing;
+    const changed = new Promise<SagaState | undefined>((wake) => {
+      stopWaiting = endings.wait(sagaId, { orParked, wake });
+    });
+    if (until === undefined && !signal) return changed;
+    return this.#orSooner(changed, { sagaId, options, until }).finally(stopWaiting);
+  }
+
+  /** What is waited for, unless the caller has waited long enough, or wants to wait no longer. */
+  #orSooner(
+    changed: Promise<SagaState | undefined>,
+    { sagaId, options, until }: { sagaId: string; options: WaitOptions; until: number | undefined },
+  ): Promise<SagaState | undefined> {
+    const { clock } = this.#parts.worker;
+    const { signal, timeoutMs } = options;
     return new Promise((resolve, reject) => {
+      const onAbort = () => end(() => reject(new SagaError("SAGAZ_ABORTED", { sagaId })));
+      const late = () => end(() => reject(new SagaError("SAGAZ_RESULT_TIMEOUT", { sagaId, timeoutMs })));
+      const timer =
+        until === undefined ? undefined : clock.setTimer(Math.max(1, until - clock.monotonic()), late);
       const end = (call: () => void) => {
         timer?.cancel();
-        stopWaiting();
         signal?.removeEventListener("abort", onAbort);
         call();
       };
-      const onAbort = () => end(() => reject(new SagaError("SAGAZ_ABORTED", { sagaId })));
-      const stopWaiting = endings.wait(sagaId, { orParked, wake: (state) => end(() => resolve(state)) });
-      const late = () => end(() => reject(new SagaError("SAGAZ_RESULT_TIMEOUT", { sagaId, timeoutMs })));
-      const timer =
-        until === undefined
-          ? undefined
-          : worker.clock.setTimer(Math.max(1, until - worker.clock.monotonic()), late);
+      void changed.then((state) => end(() => resolve(state)));
       if (signal?.aborted) onAbort();
       else signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
+}
+
+function nothing(): void {}
+
+function stateIfOver({ live, state }: SagaRunner, { orParked = false }: WaitOptions): SagaState | undefined {
+  const isRecorded = live.ackedSeq === state.seq;
+  return isRecorded && isOver(state.status, orParked) ? state : undefined;
 }
 
 function isOver(status: SagaStatus, orParked: boolean): boolean {

@@ -54,7 +54,8 @@ export class Room {
 
   /** True when one more of this kind fits. */
   fits(kind: Kind): boolean {
-    return this.#placesFor(kind).every((places) => !isFull(places));
+    for (const places of this.#placesFor(kind)) if (isFull(places)) return false;
+    return true;
   }
 
   /** Takes the saga's places. Twice is once: a start under way and then its runner are one saga. */
@@ -99,7 +100,10 @@ export class Room {
     const held = this.#registry.find(name, version);
     const ofDefinition = held && this.#definitions.get(held);
     const ofTenant = this.#placesOf(tenantId);
-    return [this.#all, ...(ofDefinition ? [ofDefinition] : []), ...(ofTenant ? [ofTenant] : [])];
+    const places = [this.#all];
+    if (ofDefinition) places.push(ofDefinition);
+    if (ofTenant) places.push(ofTenant);
+    return places;
   }
 
   #placesOf(tenantId: Kind["tenantId"]): Places | undefined {

@@ -1,13 +1,15 @@
 import type { Live, View } from "../core/decide/view.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { SagaState } from "../core/saga/state.ts";
+import type { Log } from "../ports/log.ts";
+import type { AttemptScope } from "./attempt.ts";
 import type { RunnerHost } from "./runner-host.ts";
 
 /**
- * What the core sees of a saga in memory: one object for all its decisions, looked at anew for each. A decision is over
- * when its call returns, so nobody sees the time change.
+ * What the core and the attempts see of a saga in memory: one object for all decisions, looked at anew for each. A
+ * decision is over when its call returns, so nobody sees the time change.
  */
-export class RunnerView implements View {
+export class RunnerView implements View, AttemptScope {
   readonly definition: SagaDefinition;
   readonly state: SagaState;
   readonly live: Live;
@@ -26,6 +28,13 @@ export class RunnerView implements View {
   }
   get payloadBytesMax(): number {
     return this.#host.payloadBytesMax;
+  }
+
+  get log(): Log {
+    return this.#host.log;
+  }
+  newId(): string {
+    return this.#host.newId();
   }
 
   /** As it is now. */

@@ -27,9 +27,9 @@ export interface SagaResult<Output = Readonly<Record<string, unknown>>> {
 export function toResult(state: SagaState, definition?: SagaDefinition): SagaResult<unknown> {
   const compensationErrors: { step: string; error: RecordedError }[] = [];
   for (const step of state.steps.values()) {
-    for (const one of [step, ...step.itemStates]) {
-      if (one?.undoError) compensationErrors.push({ step: one.key, error: one.undoError });
-    }
+    if (step.undoError) compensationErrors.push({ step: step.key, error: step.undoError });
+    for (const item of step.itemStates)
+      if (item?.undoError) compensationErrors.push({ step: item.key, error: item.undoError });
   }
   const { parked } = state;
   return {

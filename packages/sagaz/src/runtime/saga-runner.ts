@@ -20,14 +20,13 @@ import type { Mail, StartRow } from "../ports/storage.ts";
 import { Alarm } from "./alarm.ts";
 import { AppendTurn } from "./append-turn.ts";
 import { Attempt } from "./attempt.ts";
-import type { AttemptScope } from "./attempt.ts";
 import { Effects } from "./effects.ts";
 import type { Settled } from "./effects.ts";
 import { cancelRefused, toEventRow } from "./entry.ts";
 import type { Written } from "./journal-writer.ts";
 import { fromText } from "./payload.ts";
 import { TakenMail } from "./taken-mail.ts";
-import { emptyEntry, Recording } from "./recording.ts";
+import { emptyEntry, Recording, toStartEntry } from "./recording.ts";
 import type { Release } from "./recording.ts";
 import type { MailState, RunnerHost } from "./runner-host.ts";
 import { RunnerView } from "./runner-view.ts";
@@ -50,7 +49,6 @@ export class SagaRunner {
   readonly #turnToAppend = new AppendTurn();
   readonly #alarm: Alarm;
   readonly #mail: TakenMail;
-  readonly #scope: AttemptScope;
   readonly #effects: Effects;
   readonly #view: RunnerView;
   #unacked = 0;
@@ -74,12 +72,10 @@ export class SagaRunner {
     this.state = state;
     this.live = newLive(ackedSeq);
     this.#mail = new TakenMail(mail);
-    const { log, payloadBytesMax } = host;
-    this.#scope = { definition, state, log, payloadBytesMax, newId: () => host.newId() };
     this.#effects = new Effects(host, state.sagaId);
     this.#recording = new Recording({ definition, state, live: this.live });
     this.#view = new RunnerView({ definition, state, live: this.live, host });
-    this.#alarm = new Alarm({ clock: host.clock, now: () => host.now(), ring: () => this.turn() });
+    this.#alarm = new Alarm(host, () => this.turn());
   }
 
   get sagaId(): string {
@@ -103,7 +99,7 @@ export class SagaRunner {
   /** Records the start of a new saga together with its row. */
   begin(start: StartRow, written: Written): void {
     this.#unacked++;
-    this.#host.submit({ ...emptyEntry(this.sagaId, 1), events: [start.started], start }, (error) => {
+    this.#host.submit(toStartEntry(start), (error) => {
       this.#unacked--;
       written(error);
       if (error) this.lose();
@@ -160,7 +156,7 @@ export class SagaRunner {
   }
 
   #start(task: Task, now: number): void {
-    const attempt = new Attempt(task, now, this.#scope);
+    const attempt = new Attempt(task, now, this.#view);
     this.live.tasks.set(taskId(task), attempt);
     this.live.retryAt.delete(task.key);
     this.#alarm.setFor(now + task.step.attemptTimeoutMs);

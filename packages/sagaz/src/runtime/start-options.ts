@@ -25,25 +25,28 @@ export interface StartOptions {
  * @throws SagaError `SAGAZ_INVALID_OPTION`.
  */
 export function toStartOptions(given: StartOptions): StartOptions {
-  const { headers, attributes, startAt, ...rest } = given;
-  for (const option of ["idempotencyKey", "tenantId", "correlationId"] as const)
-    checkKey(option, rest[option]);
-  if (startAt !== undefined && !(startAt instanceof Date && Number.isFinite(startAt.getTime()))) {
-    throw invalid("startAt", startAt, "it must be a valid Date");
-  }
-  return {
-    ...rest,
-    ...(headers === undefined ? {} : { headers: toTexts("headers", headers) }),
-    ...(attributes === undefined ? {} : { attributes: toTexts("attributes", attributes) }),
-    // A time that is over means at once, however long it is over.
-    ...(startAt === undefined ? {} : { startAt: new Date(Math.max(0, startAt.getTime())) }),
-  };
+  const { idempotencyKey, tenantId, correlationId, headers, attributes, startAt, tx } = given;
+  const options: { -readonly [Option in keyof StartOptions]: StartOptions[Option] } = {};
+  if (idempotencyKey !== undefined) options.idempotencyKey = toKey("idempotencyKey", idempotencyKey);
+  if (tenantId !== undefined) options.tenantId = toKey("tenantId", tenantId);
+  if (correlationId !== undefined) options.correlationId = toKey("correlationId", correlationId);
+  if (headers !== undefined) options.headers = toTexts("headers", headers);
+  if (attributes !== undefined) options.attributes = toTexts("attributes", attributes);
+  if (startAt !== undefined) options.startAt = toTime(startAt);
+  if (tx !== undefined) options.tx = tx;
+  return options;
 }
 
-function checkKey(option: string, value: unknown): void {
-  if (value === undefined) return;
+/** A time that is over means at once, however long it is over. */
+function toTime(value: unknown): Date {
+  if (value instanceof Date && Number.isFinite(value.getTime()))
+    return new Date(Math.max(0, value.getTime()));
+  throw invalid("startAt", value, "it must be a valid Date");
+}
+
+function toKey(option: string, value: unknown): string {
   const limit = LIMITS.keyLengthMax;
-  if (isText(value) && value !== "" && value.length <= limit) return;
+  if (isText(value) && value !== "" && value.length <= limit) return value;
   throw invalid(option, value, `it must be a text of 1 to ${limit} characters ${PLAIN}`);
 }
 

@@ -9,7 +9,7 @@ import type { KeyedOutcome, SagaStorage, StartRow } from "../ports/storage.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
 import { toStartOptions } from "./start-options.ts";
 import type { StartOptions } from "./start-options.ts";
-import { identity, toStartRow } from "./entry.ts";
+import { toStartRow } from "./entry.ts";
 import type { NewSaga } from "./entry.ts";
 import { KeyedStarts } from "./keyed-starts.ts";
 import { validate } from "./payload.ts";
@@ -109,13 +109,16 @@ export class Starts {
     const { worker, payloadBytesMax: bytesMax } = this.#parts;
     const input = keepJson(accepted, { what: `the input of "${definition.name}"`, bytesMax });
     const { idempotencyKey, correlationId, tenantId, headers, attributes, startAt } = options;
-    const { name, version } = definition;
+    const { name, version, graphHash, pivot } = definition;
     const started: { -readonly [Field in keyof SagaStarted]: SagaStarted[Field] } = {
-      ...identity(definition),
+      name,
+      version,
+      graphHash,
       input: input ?? null,
       headers: headers ?? NO_HEADERS,
       admitted: startAt === undefined && worker.isOpen && worker.room.fits({ name, version, tenantId }),
     };
+    if (pivot !== undefined) started.pivot = pivot;
     if (idempotencyKey !== undefined) started.idempotencyKey = idempotencyKey;
     if (correlationId !== undefined) started.correlationId = correlationId;
     if (tenantId !== undefined) started.tenantId = tenantId;

@@ -1,10 +1,11 @@
+import { RareMap } from "../core/rare-map.ts";
 import type { Mail } from "../ports/storage.ts";
 import type { MailState } from "./runner-host.ts";
 
 /** What one owner has read of a saga's mail, so that nothing is answered twice and nothing is slept beside. */
 export class TakenMail {
   /** Of each one taken, by id, its place in the order of sending. */
-  readonly #taken = new Map<string, number>();
+  readonly #taken = new RareMap<string, number>();
   #seq: number;
   #isFetched: boolean;
   /** Refusals on their way to the storage. */

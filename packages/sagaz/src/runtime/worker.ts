@@ -17,7 +17,7 @@ import { Lease } from "./lease.ts";
 import { MailRoom } from "./mail-room.ts";
 import { Reload } from "./reload.ts";
 import { RollCall } from "./roll-call.ts";
-import { emptyEntry } from "./recording.ts";
+import { toStartEntry } from "./recording.ts";
 import type { Registry } from "./registry.ts";
 import { Room } from "./room.ts";
 import type { RoomLimits } from "./room.ts";
@@ -244,7 +244,7 @@ export class Worker implements RunnerHost {
     const { definition, row: start } = saga;
     if (start.owned)
       this.#run(definition, toLoaded(saga, { ackedSeq: 0, at: this.now() })).begin(start, written);
-    else this.submit({ ...emptyEntry(start.sagaId, 1), events: [start.started], start }, written);
+    else this.submit(toStartEntry(start), written);
   }
 
   /** Runs a saga that was started with a key, and is on record as this epoch's. */

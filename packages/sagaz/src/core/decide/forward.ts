@@ -14,28 +14,30 @@ const EVER = Number.POSITIVE_INFINITY;
  * Events that follow from the state alone: they ride in the write of what caused them. A pivot is journalled as
  * started before its first attempt, together with its last dependency, so it costs no commit of its own.
  */
-export function forwardEvents(view: View): SagaEvent[] {
-  const events: SagaEvent[] = [];
+export function forwardEvents(view: View): readonly SagaEvent[] {
   for (const step of view.definition.steps) {
-    if (isOpen(view, step) && isReady(view, step, EVER)) events.push(...stepEvents(view, step));
+    if (!isOpen(view, step) || !isReady(view, step, EVER)) continue;
+    const events = stepEvents(view, step);
     if (events.length > 0) return events;
   }
-  return events;
+  return NONE;
 }
+
+const NONE: readonly never[] = [];
 
 function isOpen(view: View, step: StepDefinition): boolean {
   return (view.state.steps.get(step.name)?.status ?? "pending") === "pending";
 }
 
-function stepEvents(view: View, step: StepDefinition): SagaEvent[] {
+function stepEvents(view: View, step: StepDefinition): readonly SagaEvent[] {
   if (step.kind === "map") return mapEvents(view, step);
-  if (!mayStartNow(view, step)) return [];
+  if (!mayStartNow(view, step)) return NONE;
   if (step.kind === "signal") return signalEvents(view, step);
-  if (isBlocked(view, step.name)) return [];
+  if (isBlocked(view, step.name)) return NONE;
   if (step.role === "pivot" && view.state.pivotStartedSeq === undefined) {
     return [{ type: "pivot_started", step: step.name, data: {} }];
   }
-  return step.kind === "sleep" ? sleepEvents(view, step.name) : [];
+  return step.kind === "sleep" ? sleepEvents(view, step.name) : NONE;
 }
 
 function sleepEvents(view: View, step: string): SagaEvent[] {
@@ -190,5 +192,6 @@ export function waitFor(move: Draft, reason: WaitReason): void {
 
 /** True when every step has its result. */
 export function isComplete(view: View): boolean {
-  return view.definition.steps.every((step) => isSatisfied(view, step.name, EVER));
+  for (const { name } of view.definition.steps) if (!isSatisfied(view, name, EVER)) return false;
+  return true;
 }

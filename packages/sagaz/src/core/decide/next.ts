@@ -46,8 +46,11 @@ const NONE: readonly never[] = [];
 function goForward(view: View, move: Draft): void {
   decideUnsettled(view, move);
   if (move.events.length > 0) return;
-  move.events.push(...forwardEvents(view));
-  if (move.events.length > 0) return;
+  const events = forwardEvents(view);
+  if (events.length > 0) {
+    move.events.push(...events);
+    return;
+  }
   if (isComplete(view)) {
     if (view.state.parked?.reason !== "output_failed") move.events.push(completion(view));
     return;

@@ -2,8 +2,9 @@ import type { SagaDefinition, StepDefinition } from "../definition/definition.ts
 import { DEFAULTS } from "../definition/policies.ts";
 import type { RetryPolicy } from "../definition/policies.ts";
 import { need } from "../must.ts";
+import { RareMap } from "../rare-map.ts";
 import type { ParkReason, RecordedError, SagaEvent, Tries } from "../saga/events.ts";
-import { findStep, fromKey } from "../saga/state.ts";
+import { findStep, fromKey, NO_TRIES } from "../saga/state.ts";
 import type { SagaState, StepState } from "../saga/state.ts";
 import type { WaitReason } from "../saga/status.ts";
 
@@ -28,11 +29,11 @@ export interface Live {
   /** Calls of the user's functions in flight, by {@link taskId}. */
   readonly tasks: Map<string, LiveTask>;
   /** Short delays before the next attempt, by step key. */
-  readonly retryAt: Map<string, number>;
+  readonly retryAt: RareMap<string, number>;
   /** Tries that changed since the last event, by step key; the others are what the journal says. */
-  readonly tries: Map<string, Required<Tries>>;
+  readonly tries: RareMap<string, Required<Tries>>;
   /** Steps of which nobody knows whether they were done, and whose fate is not decided yet, by step key. */
-  readonly unsettled: Map<string, Unsettled>;
+  readonly unsettled: RareMap<string, Unsettled>;
   /** This worker is stopping or may not go on: nothing new begins. */
   draining: boolean;
 }
@@ -53,9 +54,9 @@ export function newLive(ackedSeq: number): Live {
   return {
     ackedSeq,
     tasks: new Map(),
-    retryAt: new Map(),
-    tries: new Map(),
-    unsettled: new Map(),
+    retryAt: new RareMap(),
+    tries: new RareMap(),
+    unsettled: new RareMap(),
     draining: false,
   };
 }
@@ -123,8 +124,6 @@ export function wake(move: Draft, at: number): void {
 export function triesOf(view: View, key: string): Required<Tries> {
   return view.live.tries.get(key) ?? findStep(view.state, key)?.tries ?? NO_TRIES;
 }
-
-const NO_TRIES: Required<Tries> = Object.freeze({ action: 0, undo: 0, unknown: false });
 
 /** Changes a step's tries in memory; they are written with the saga's next event. */
 export function setTries(view: View, key: string, change: Tries): void {

@@ -1,5 +1,6 @@
 import { SagaError } from "../errors.ts";
 import { LIMITS } from "../definition/policies.ts";
+import { RareMap } from "../rare-map.ts";
 import type { JournalEntry, Reused, SagaStarted, Tries } from "./events.ts";
 import { fromKey, stepAt } from "./state.ts";
 import type { SagaState, StepState } from "./state.ts";
@@ -54,11 +55,11 @@ function blank(sagaId: string, started: SagaStarted, at: number): SagaState {
     timedOut: false,
     pivotStartedSeq: undefined,
     parked: undefined,
-    blocked: new Map(),
+    blocked: new RareMap(),
     pausedAt: undefined,
     pauses: [],
     signals: [],
-    signalIds: new Set(),
+    signalIds: new RareMap(),
     output: undefined,
     exceptions: [],
     forkId: undefined,
@@ -362,9 +363,9 @@ function consume(state: SagaState, signal: string): void {
 
 /** Ids are remembered up to the limit of waiting signals: a repeat comes soon after, or was journalled long ago. */
 function rememberSignal(state: SagaState, signalId: string): void {
-  state.signalIds.add(signalId);
+  state.signalIds.set(signalId, true);
   if (state.signalIds.size > LIMITS.signalsWaitingMax) {
-    for (const oldest of state.signalIds) {
+    for (const oldest of state.signalIds.keys()) {
       state.signalIds.delete(oldest);
       break;
     }

@@ -1,4 +1,5 @@
 import type { Deed, Parent, ParkReason, RecordedError, SagaStarted, Tries, UnwindCause } from "./events.ts";
+import type { RareMap } from "../rare-map.ts";
 import type { SagaStatus } from "./status.ts";
 
 /**
@@ -30,13 +31,14 @@ export interface SagaState {
   pivotStartedSeq: number | undefined;
   parked: Parked | undefined;
   /** Steps that wait for a person, with the reason. */
-  readonly blocked: Map<string, ParkReason>;
+  readonly blocked: RareMap<string, ParkReason>;
   pausedAt: number | undefined;
   /** Pauses that have ended: timeouts stand still in them. */
   readonly pauses: { readonly from: number; readonly to: number }[];
   /** Arrived and not consumed, oldest first. */
   readonly signals: Signal[];
-  readonly signalIds: Set<string>;
+  /** Ids of signals that came with one, oldest first. */
+  readonly signalIds: RareMap<string, true>;
   output: unknown;
   exceptions: readonly string[];
   forkId: string | undefined;
@@ -86,7 +88,7 @@ export interface StepState {
   items: readonly unknown[] | undefined;
   /** Seq of the event that listed them; no item may begin before that is recorded. */
   itemsSeq: number;
-  readonly itemStates: (StepState | undefined)[];
+  itemStates: (StepState | undefined)[];
   itemsDone: number;
 }
 
@@ -101,7 +103,7 @@ export function newStepState(key: string): StepState {
     error: undefined,
     undoResult: undefined,
     undoError: undefined,
-    tries: { action: 0, undo: 0, unknown: false },
+    tries: NO_TRIES,
     actionRound: 0,
     undoRound: 0,
     retryAt: undefined,
@@ -113,10 +115,16 @@ export function newStepState(key: string): StepState {
     onExhausted: undefined,
     items: undefined,
     itemsSeq: 0,
-    itemStates: [],
+    itemStates: NO_ITEMS,
     itemsDone: 0,
   };
 }
+
+/** Nothing was tried. Shared by all steps: tries are replaced, never changed. */
+export const NO_TRIES: Required<Tries> = Object.freeze({ action: 0, undo: 0, unknown: false });
+
+/** Shared by all steps without items, which are most. */
+const NO_ITEMS: (StepState | undefined)[] = [];
 
 /** The key of an item of a map step: `name[3]`. */
 export function itemKey(step: string, index: number): string {
@@ -143,5 +151,6 @@ export function stepAt(state: SagaState, key: string): StepState {
   let step = state.steps.get(name);
   if (!step) state.steps.set(name, (step = newStepState(name)));
   if (index === undefined) return step;
+  if (step.itemStates === NO_ITEMS) step.itemStates = [];
   return (step.itemStates[index] ??= newStepState(key));
 }

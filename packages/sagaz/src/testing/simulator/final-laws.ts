@@ -3,7 +3,7 @@ import type { SagaState } from "../../core/saga/state.ts";
 import { isEnded } from "../../core/saga/status.ts";
 import type { SagaStatus } from "../../core/saga/status.ts";
 import type { SagaRow } from "../../ports/storage.ts";
-import { fromStored, toRow } from "../../runtime/entry.ts";
+import { fromStored, toRowChange } from "../../runtime/entry.ts";
 import type { History, Sight } from "./history.ts";
 import type { WatchedStorage } from "./watched-storage.ts";
 
@@ -105,7 +105,10 @@ function rebuild({ sagaId }: SagaRow, { storage, history }: Rest): SagaState | u
 }
 
 function rowTellsTheJournal(row: SagaRow, state: SagaState, { history }: Rest): void {
-  const { finished, ...told } = toRow(state);
+  const { finished, waitingFor: _waits, release: _release, ...told } = toRowChange(state, {
+    waitingFor: null,
+    release: undefined,
+  });
   const expected = { ...told, finishedAt: finished ? (state.finishedAt ?? null) : null };
   for (const [column, value] of Object.entries(expected)) {
     const stored = row[column as keyof SagaRow];
