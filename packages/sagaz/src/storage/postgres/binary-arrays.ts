@@ -29,12 +29,10 @@ type Pick<R, T> = (row: R) => T | null;
 /** Bytes one after the other, in a buffer that grows. */
 class Output {
   #bytes: Buffer;
-  #view: DataView;
   at = 0;
 
   constructor(bytes: number) {
     this.#bytes = Buffer.allocUnsafe(bytes);
-    this.#view = viewOf(this.#bytes);
   }
 
   /** Makes room for so many bytes more. */
@@ -43,18 +41,21 @@ class Output {
     const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.at + bytes));
     this.#bytes.copy(larger, 0, 0, this.at);
     this.#bytes = larger;
-    this.#view = viewOf(larger);
   }
 
   /** Writes an `int4`, for which there has to be room. */
   int4(value: number): void {
-    this.#view.setInt32(this.at, value);
+    this.int4At(this.at, value);
     this.at += 4;
   }
 
   /** Writes an `int4` at an earlier place. */
   int4At(at: number, value: number): void {
-    this.#view.setInt32(at, value);
+    const bytes = this.#bytes;
+    bytes[at] = value >>> 24;
+    bytes[at + 1] = value >>> 16;
+    bytes[at + 2] = value >>> 8;
+    bytes[at + 3] = value;
   }
 
   /** Writes a time as eight bytes, for which there has to be room. */
@@ -70,6 +71,17 @@ class Output {
     this.#bytes[this.at++] = value;
   }
 
+  /** Writes an id's sixteen bytes, for which there has to be room. */
+  uuid(id: string): void {
+    const bytes = this.#bytes;
+    let { at } = this;
+    for (let index = 0; index < 36; index += 2) {
+      if (id.charCodeAt(index) === 45) index += 1; // the dash
+      bytes[at++] = (nibble(id.charCodeAt(index)) << 4) | nibble(id.charCodeAt(index + 1));
+    }
+    this.at = at;
+  }
+
   /** Writes a text as UTF-8, without its length, and makes room for it. */
   text(value: string): void {
     this.room(value.length * 3); // three bytes hold any UTF-16 unit
@@ -77,10 +89,12 @@ class Output {
   }
 
   #shortAscii(value: string): boolean {
+    const { at } = this;
+    const bytes = this.#bytes;
     for (let i = 0; i < value.length; i++) {
       const code = value.charCodeAt(i);
       if (code > 0x7f) return false;
-      this.#bytes[this.at + i] = code;
+      bytes[at + i] = code;
     }
     this.at += value.length;
     return true;
@@ -91,20 +105,13 @@ class Output {
   }
 }
 
-function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
-  return new DataView(buffer, byteOffset, length);
-}
-
 const uuid: Element<string> = {
   oid: 2950,
   arrayOid: 2951,
   put: (out, id) => {
     out.room(20);
     out.int4(16);
-    for (let index = 0; index < 36; index += 2) {
-      if (id.charCodeAt(index) === 45) index += 1; // the dash
-      out.byte((nibble(id.charCodeAt(index)) << 4) | nibble(id.charCodeAt(index + 1)));
-    }
+    out.uuid(id);
   },
 };
 

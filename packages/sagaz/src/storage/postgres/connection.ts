@@ -18,6 +18,7 @@ export interface Statement {
 /** A row as the server sent it: text or null. */
 export type TextRow = Readonly<Record<string, string | null>>;
 
+const NONE: readonly unknown[] = [];
 const rawText = { getTypeParser: () => (value: string) => value };
 
 /** Opens a connection from the pool, or says in time that there is none. */
@@ -65,11 +66,11 @@ export class OpenConnection {
   }
 
   /** As {@link run}, with the whole answer. */
-  async send({ text, values }: Statement, circumstances: Circumstances): Promise<PgResult> {
+  async send({ text, values = NONE }: Statement, circumstances: Circumstances): Promise<PgResult> {
     if (!this.isUsable) throw toSagaError(new Error("the connection is closed"), { commits: false });
     this.#stayAwake();
     try {
-      const query = this.client.query({ text, values: [...(values ?? [])], types: rawText });
+      const query = this.client.query({ text, values: values.slice(), types: rawText });
       const { lockMs = 0, limitMs = this.#limits.writeTimeoutMs } = circumstances;
       return await within(query, limitMs + lockMs, "no answer");
     } catch (error) {
@@ -140,14 +141,19 @@ export async function rollBack(connection: OpenConnection): Promise<void> {
 }
 
 /** Waits for a promise, but not for ever. */
-async function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} within ${timeoutMs} ms`)), timeoutMs);
+function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what} within ${timeoutMs} ms`)), timeoutMs);
+    promise.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed on as it came
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
