@@ -4,7 +4,7 @@ import { append, openRoom, register, toEntry } from "../../../../../tests/storag
 import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
 import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import type { AppendEntry } from "../../ports/storage.ts";
-import { begin, toRow } from "../../testing/conformance/material.ts";
+import { begin, event, toRow } from "../../testing/conformance/material.ts";
 
 const owned = 300;
 const written = 100;
@@ -35,7 +35,8 @@ function countOf(result: QueryResult | undefined): number {
 }
 
 test.for<[string, Partial<AppendEntry>]>([
-  ["events only", {}],
+  ["one event", {}],
+  ["a batch of events", { events: [event("step_done"), event("step_done")] }],
   ["changed rows", { row: toRow({ error: "late" }) }],
 ])(
   "a write looks up its own sagas, however many the worker owns, in tables that were never analysed: %s",

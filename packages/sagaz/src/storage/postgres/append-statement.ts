@@ -1,19 +1,50 @@
-import type { AppendBatch, StartRow } from "../../ports/storage.ts";
+import { need } from "../../core/must.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
+import type { AppendBatch, AppendEntry, NewMail, StartRow } from "../../ports/storage.ts";
 import { toColumns } from "./append-columns.ts";
 import type { Statement } from "./connection.ts";
 import { timeValue } from "./binary-arrays.ts";
 import type { Database } from "./database.ts";
-import { foldBatch, type FoldedBatch } from "./fold-batch.ts";
+import { foldBatch } from "./fold-batch.ts";
+import type { ChangedRow, FoldedBatch, NewRow } from "./fold-batch.ts";
+
+/** A write that can be sent, and what others may want to know once it is committed. */
+export interface Write {
+  readonly statement: Statement;
+  readonly news: readonly NewRow[];
+  readonly changed: readonly ChangedRow[];
+  readonly mails: readonly NewMail[];
+}
 
 /**
  * The one statement that writes a batch.
  *
  * @throws SagaError `SAGAZ_CLOCK_SKEW`, `SAGAZ_INVALID_ID`: before anything is sent.
  */
-export function toStatement(
-  database: Database,
-  batch: AppendBatch,
-): { readonly statement: Statement; readonly folded: FoldedBatch } {
+export function toWrite(database: Database, batch: AppendBatch): Write {
+  const [entry] = batch.entries;
+  const isOneEvent = entry && batch.entries.length === 1 && isEventOnly(entry);
+  return isOneEvent ? toEventWrite(database, batch.epoch, entry) : toBatchWrite(database, batch);
+}
+
+/** True for one event of a saga that is there, and nothing else. */
+function isEventOnly({ events, start, row, spawns, mails, readMails }: AppendEntry): boolean {
+  const isMore = start ?? row ?? spawns[0] ?? mails[0] ?? readMails[0];
+  return events.length === 1 && isMore === undefined;
+}
+
+function toEventWrite(database: Database, epoch: number, entry: AppendEntry): Write {
+  const { sagaId, firstSeq } = entry;
+  const { type, step, data } = need(entry.events[0], "it was counted");
+  const createdAt = timeValue(createdAtOf(sagaId)); // which checks the id
+  const time = [database.now(), database.floor()];
+  const values = [epoch, ...time, sagaId, createdAt, firstSeq, type, step, data];
+  return { statement: { text: database.sql.appendEvent, values }, news: NONE, changed: NONE, mails: NONE };
+}
+
+const NONE: readonly never[] = [];
+
+function toBatchWrite(database: Database, batch: AppendBatch): Write {
   const folded = foldBatch(batch);
   for (const { start, createdAt } of folded.news) database.checkSkew(start.sagaId, createdAt);
   const values = [
@@ -22,14 +53,15 @@ export function toStatement(
     database.floor(),
     ...rangeOf(folded),
     ...toColumns(folded),
-    database.unknownDefinitions(startsOf(folded)),
+    database.unknownDefinitions(startsOf(folded.news)),
   ];
-  return { statement: { text: database.sql.appendBatch, values }, folded };
+  const { news, changed, mails } = folded;
+  return { statement: { text: database.sql.appendBatch, values }, news, changed, mails };
 }
 
 /** The new sagas of a batch. */
-export function* startsOf(folded: FoldedBatch): Iterable<StartRow> {
-  for (const { start } of folded.news) yield start;
+export function* startsOf(news: readonly NewRow[]): Iterable<StartRow> {
+  for (const { start } of news) yield start;
 }
 
 /** The oldest and the youngest saga whose row is looked at. */

@@ -50,7 +50,7 @@ const write = (sagaId: string, seq: number) => append({ storage: room.storage, e
 
 test("an append whose acknowledgement is lost is in doubt, and the tail says that it happened", async () => {
   const sagaId = await begin(room.t, epoch);
-  const dropped = proxy.dropRepliesOnce("append_batch");
+  const dropped = proxy.dropRepliesOnce("append_event");
   await throws("SAGAZ_COMMIT_IN_DOUBT", () => write(sagaId, 2));
   await dropped;
   expect(await room.storage.journal.tails([sagaId])).toEqual([{ sagaId, seq: 2, owner: epoch }]);
@@ -60,7 +60,7 @@ test("an append whose acknowledgement is lost is in doubt, and the tail says tha
 
 test("an append that never arrives is in doubt, and the tail says that it did not happen", async () => {
   const sagaId = await begin(room.t, epoch);
-  const dropped = proxy.dropRequestsOnce("append_batch");
+  const dropped = proxy.dropRequestsOnce("append_event");
   await throws("SAGAZ_COMMIT_IN_DOUBT", () => write(sagaId, 2));
   await dropped;
   expect(await room.storage.journal.tails([sagaId])).toEqual([{ sagaId, seq: 1, owner: epoch }]);
@@ -137,7 +137,7 @@ test("a transactional step whose COMMIT is lost is in doubt; one that fails befo
   await throws("SAGAZ_COMMIT_IN_DOUBT", () => step(2));
   await dropped;
   expect((await room.storage.journal.tails([sagaId]))[0]?.seq).toBe(2);
-  const early = proxy.dropRepliesOnce("append_batch");
+  const early = proxy.dropRepliesOnce("append_event");
   await throws("SAGAZ_STORAGE_UNAVAILABLE", () => step(3));
   await early;
   expect((await room.storage.journal.tails([sagaId]))[0]?.seq).toBe(2);

@@ -9,8 +9,8 @@ import type {
   StartRow,
   Tail,
 } from "../../ports/storage.ts";
-import { startsOf, toStatement } from "./append-statement.ts";
-import type { FoldedBatch } from "./fold-batch.ts";
+import { startsOf, toWrite } from "./append-statement.ts";
+import type { Write } from "./append-statement.ts";
 import { commit, rollBack, type OpenConnection, type TextRow } from "./connection.ts";
 import type { Database } from "./database.ts";
 import { lacksPartition, toSagaError } from "./errors.ts";
@@ -35,10 +35,10 @@ export class PostgresJournal implements JournalStore {
   }
 
   async append(batch: AppendBatch): Promise<AppendReceipt> {
-    const prepared = toStatement(this.#database, batch);
-    const write = () => this.#freeWriter().run(prepared.statement, { commits: true });
+    const write = toWrite(this.#database, batch);
+    const send = () => this.#freeWriter().run(write.statement, { commits: true });
     try {
-      return this.#settle(prepared.folded, await withPartitions(write, this.#makePartitions));
+      return this.#settle(write, await withPartitions(send, this.#makePartitions));
     } catch (error) {
       this.#noteDoubt(batch.epoch, error);
       throw error;
@@ -92,16 +92,16 @@ export class PostgresJournal implements JournalStore {
     work: (tx: SqlRunner, append: (batch: AppendBatch) => Promise<AppendReceipt>) => Promise<T>,
   ): Promise<T> {
     const { leaseMs } = this.#database;
-    const appended: { epoch: number; folded: FoldedBatch }[] = [];
+    const appended: { epoch: number; write: Write }[] = [];
     return this.#database.borrow(async (connection) => {
       // A worker that stalls in the middle must not hold up the takeover of its sagas.
       const begin = `begin; set local idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)}`;
       await connection.run({ text: begin }, { commits: false });
       const scope = { isOpen: true };
       const append = async (batch: AppendBatch) => {
-        const { statement, folded } = toStatement(this.#database, batch);
-        const rows = await connection.run(statement, { commits: false });
-        appended.push({ epoch: batch.epoch, folded });
+        const write = toWrite(this.#database, batch);
+        const rows = await connection.run(write.statement, { commits: false });
+        appended.push({ epoch: batch.epoch, write });
         const receipt = toReceipt(rows);
         this.#database.noteAt(receipt.at);
         return receipt;
@@ -110,7 +110,7 @@ export class PostgresJournal implements JournalStore {
         const result = await work(runnerOf(connection, scope), append);
         scope.isOpen = false;
         await commit(connection);
-        for (const { folded } of appended) this.#announce(folded);
+        for (const { write } of appended) this.#announce(write);
         return result;
       } catch (error) {
         scope.isOpen = false;
@@ -121,21 +121,20 @@ export class PostgresJournal implements JournalStore {
     });
   }
 
-  #settle(folded: FoldedBatch, rows: readonly TextRow[]): AppendReceipt {
+  #settle(write: Write, rows: readonly TextRow[]): AppendReceipt {
     const receipt = toReceipt(rows);
     this.#database.noteAt(receipt.at);
-    this.#announce(folded);
+    this.#announce(write);
     return receipt;
   }
 
   /** After the commit: what others may want to know, and what need not be told again. */
-  #announce(folded: FoldedBatch): void {
-    if (folded.news.length > 0) this.#database.noteDefinitions(startsOf(folded));
-    if (folded.mails.length > 0) this.#hints.tell("mail");
-    const { news, changed } = folded;
+  #announce({ news, changed, mails }: Write): void {
+    if (news.length > 0) this.#database.noteDefinitions(startsOf(news));
+    if (mails.length > 0) this.#hints.tell("mail");
     const isForOthers =
       news.some(({ start }) => !start.owned) || changed.some(({ change }) => isDueSoon(change));
-    if (isForOthers || folded.mails.length > 0) this.#hints.tell("work");
+    if (isForOthers || mails.length > 0) this.#hints.tell("work");
     if (changed.some(({ change }) => isOver(change))) this.#hints.tell("ended");
   }
 

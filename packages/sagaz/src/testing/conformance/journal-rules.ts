@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import type { SagaStatus } from "../../core/saga/status.ts";
+import type { AppendEntry } from "../../ports/storage.ts";
 import {
   absent,
   advance,
@@ -104,12 +105,11 @@ export const journalRules: readonly StorageRule[] = [
     const other = await t.another();
     for (let round = 0; round < 10; round++) {
       const sagaId = await begin(t, epoch);
-      const racers = [t.storage, other].map((storage, racer) =>
-        append(
-          { storage, epoch },
-          toEntry(sagaId, 2, { events: [event("step_done", `{"result":${racer}}`, "race")] }),
-        ),
-      );
+      const peers = [await begin(t, epoch), await begin(t, epoch)];
+      const racers = [t.storage, other].map((storage, racer) => {
+        const entry = toEntry(sagaId, 2, { events: [event("step_done", `{"result":${racer}}`, "race")] });
+        return append({ storage, epoch }, entry, ...inCompany(round, peers[racer]));
+      });
       const outcomes = await Promise.allSettled(racers);
       const won = outcomes.flatMap(({ status }, racer) => (status === "fulfilled" ? [racer] : []));
       equal(won.length, 1);
@@ -117,6 +117,32 @@ export const journalRules: readonly StorageRule[] = [
         if (outcome.status === "rejected") equal(codeOf(outcome.reason), "SAGAZ_CONFLICT");
       }
       equal((await t.storage.queries.journal(sagaId))[1]?.data, `{"result":${won[0]}}`);
+    }
+  }),
+
+  rule("journal: what is refused alone is refused in company, and its company with it", async (t) => {
+    const [epoch, other] = [await register(t.storage), await register(t.storage)];
+    const [givenUp, unowned] = [await begin(t, epoch), await beginUnowned(t, epoch)];
+    await append({ storage: t.storage, epoch }, toEntry(givenUp, 2, { row: released(null) }));
+    const foreign = await begin(t, other);
+    const written = await begin(t, epoch);
+    await append({ storage: t.storage, epoch }, toEntry(written, 2));
+    const refused = [
+      toEntry(written, 2),
+      toEntry(written, 1),
+      toEntry(written, 4),
+      toEntry(givenUp, 3),
+      toEntry(unowned, 2),
+      toEntry(foreign, 2),
+      toEntry(newId(t), 2),
+    ];
+    for (const entry of refused) {
+      const peer = await begin(t, epoch);
+      const before = await typesOf(t.storage, entry.sagaId);
+      await throws("SAGAZ_CONFLICT", () => append({ storage: t.storage, epoch }, entry));
+      await throws("SAGAZ_CONFLICT", () => append({ storage: t.storage, epoch }, toEntry(peer, 2), entry));
+      deepEqual(await typesOf(t.storage, peer), ["saga_started"]);
+      deepEqual(await typesOf(t.storage, entry.sagaId), before);
     }
   }),
 
@@ -208,7 +234,9 @@ export const journalRules: readonly StorageRule[] = [
       await throws("SAGAZ_FENCED", () => append({ storage: t.storage, epoch }, toStartEntry(start)));
       await absent(t.storage, start.sagaId);
     }
-    await throws("SAGAZ_FENCED", () => append({ storage: t.storage, epoch: fenced }, toEntry(sagaId, 2)));
+    const entry = toEntry(sagaId, 2);
+    await throws("SAGAZ_FENCED", () => append({ storage: t.storage, epoch: fenced }, entry));
+    await throws("SAGAZ_FENCED", () => append({ storage: t.storage, epoch: fenced }, entry, toEntry(sagaId, 3)));
     deepEqual(await typesOf(t.storage, sagaId), ["saga_started"]);
   }),
 
@@ -322,3 +350,8 @@ export const journalRules: readonly StorageRule[] = [
     await append({ storage: t.storage, epoch }, toStartEntry(start));
   }),
 ];
+
+/** In every other round, a further entry: a batch takes another way into a database than one event. */
+function inCompany(round: number, sagaId: string | undefined): readonly AppendEntry[] {
+  return round % 2 === 0 || sagaId === undefined ? [] : [toEntry(sagaId, 2)];
+}

@@ -263,14 +263,17 @@ export const leaseRules: readonly StorageRule[] = [
     deepEqual([await adopt(), await adopt(), await adopt()], [[1], [2], [3]]);
     await append({ storage: t.storage, epoch: owner }, toEntry(sagaId, 2));
     equal((await rowOf(t.storage, sagaId)).adoptions, 0);
+    deepEqual(await adopt(), [1]);
+    await append({ storage: t.storage, epoch: owner }, toEntry(sagaId, 3), toEntry(sagaId, 4));
+    equal((await rowOf(t.storage, sagaId)).adoptions, 0);
     deepEqual([await adopt(), await adopt()], [[1], [2]]);
-    const untried = { ...toEntry(sagaId, 3, { row: released(t.now()) }), events: [] };
+    const untried = { ...toEntry(sagaId, 5, { row: released(t.now()) }), events: [] };
     await append({ storage: t.storage, epoch: owner }, untried);
     deepEqual(
       (await claim(t.storage, owner)).map(({ adoptions }) => adoptions),
       [2],
     );
-    await append({ storage: t.storage, epoch: owner }, toEntry(sagaId, 3, { row: released(t.now()) }));
+    await append({ storage: t.storage, epoch: owner }, toEntry(sagaId, 5, { row: released(t.now()) }));
     deepEqual(
       (await claim(t.storage, owner)).map(({ adoptions }) => adoptions),
       [0],

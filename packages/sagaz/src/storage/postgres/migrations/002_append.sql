@@ -212,6 +212,41 @@ begin
   return floor(extract(epoch from v_at) * 1000);
 end $$;
 
+-- What append_batch does for a batch that is one event of one saga, which is all that a write is when little goes on: a
+-- third less work for the database. The three look-ups are one statement, and nevertheless agree: whoever takes the saga
+-- over fences its worker first, and a fence that comes after this statement began is seen, since what was changed
+-- meanwhile is looked at again before it is locked.
+create function {{schema}}.append_event(
+  p_epoch bigint, p_now timestamptz, p_floor timestamptz,
+  p_saga uuid, p_created timestamptz, p_seq integer, p_type text, p_step text, p_data text
+) returns bigint language plpgsql
+  set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_at timestamptz := date_trunc('milliseconds', greatest(coalesce(p_now, clock_timestamp()), p_floor));
+  v_holds_fence boolean;
+  v_adoptions integer;
+  v_goes_on boolean;
+begin
+  select
+      (select true from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share),
+      (select e.adoptions from {{schema}}.saga_executions e
+        where e.saga_id = p_saga and e.created_at = p_created and e.owner is not distinct from p_epoch),
+      (select true from {{schema}}.saga_events v
+        where v.saga_id = p_saga and v.created_at = p_created and v.seq = p_seq - 1)
+    into v_holds_fence, v_adoptions, v_goes_on;
+  if v_holds_fence is null then perform {{schema}}.hold_fence(p_epoch); end if;
+  if v_adoptions is null or v_goes_on is null then
+    perform {{schema}}.raise_conflict(p_epoch, array[p_saga], array[p_created], array[p_seq - 1]);
+  end if;
+  insert into {{schema}}.saga_events (saga_id, created_at, at, seq, type, step, data)
+    values (p_saga, p_created, v_at, p_seq, p_type, p_step, p_data);
+  if v_adoptions > 0 then
+    update {{schema}}.saga_executions e set adoptions = 0 where e.saga_id = p_saga and e.created_at = p_created;
+  end if;
+  return floor(extract(epoch from v_at) * 1000);
+end $$;
+
 -- Throws SZ002 for the first of these sagas that this worker does not own, or whose journal ends elsewhere.
 create function {{schema}}.raise_conflict(
   p_epoch bigint, p_sagas uuid[], p_created timestamptz[], p_after integer[]

@@ -1,6 +1,9 @@
 -- name: appendBatch
 select {{schema}}.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)::text as at
 
+-- name: appendEvent
+select {{schema}}.append_event($1, $2, $3, $4, $5, $6, $7, $8, $9)::text as at
+
 -- name: startKeyed
 select (s.n - 1)::text as n, s.is_new::text as is_new, s.held_by::text as saga_id, s.same_input::text as same_input
   from {{schema}}.start_keyed($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) s
