@@ -114,9 +114,7 @@ function childRow(
 }
 
 /** Name, version and graph that pin a saga to its definition. */
-export function identity(
-  definition: SagaDefinition,
-): Pick<SagaStarted, "name" | "version" | "graphHash" | "pivot"> {
+function identity(definition: SagaDefinition): Pick<SagaStarted, "name" | "version" | "graphHash" | "pivot"> {
   const { name, version, graphHash, pivot } = definition;
   return { name, version, graphHash, ...(pivot === undefined ? {} : { pivot }) };
 }

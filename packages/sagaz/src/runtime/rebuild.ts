@@ -92,7 +92,10 @@ async function project(
 
 function toProjectedRow(state: SagaState, known: SagaRow | undefined): ProjectedRow {
   const { sagaId, started } = state;
-  const { status, parkedReason, paused, error, output } = toRowChange(state, { waitingFor: null, release: undefined });
+  const { status, parkedReason, paused, error, output } = toRowChange(state, {
+    waitingFor: null,
+    release: undefined,
+  });
   return {
     sagaId,
     sagaName: started.name,

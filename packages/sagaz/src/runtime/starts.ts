@@ -106,7 +106,7 @@ export class Starts {
   }
 
   #toStarted(definition: SagaDefinition, accepted: unknown, options: StartOptions): SagaStarted {
-    const { worker, payloadBytesMax: bytesMax } = this.#parts;
+    const bytesMax = this.#parts.payloadBytesMax;
     const input = keepJson(accepted, { what: `the input of "${definition.name}"`, bytesMax });
     const { idempotencyKey, correlationId, tenantId, headers, attributes, startAt } = options;
     const { name, version, graphHash, pivot } = definition;
@@ -116,7 +116,7 @@ export class Starts {
       graphHash,
       input: input ?? null,
       headers: headers ?? NO_HEADERS,
-      admitted: startAt === undefined && worker.isOpen && worker.room.fits({ name, version, tenantId }),
+      admitted: this.#isAdmitted(definition, options),
     };
     if (pivot !== undefined) started.pivot = pivot;
     if (idempotencyKey !== undefined) started.idempotencyKey = idempotencyKey;
@@ -125,6 +125,11 @@ export class Starts {
     if (attributes !== undefined) started.attributes = attributes;
     if (startAt !== undefined) started.startAt = startAt.getTime();
     return Object.freeze(started);
+  }
+
+  #isAdmitted({ name, version }: SagaDefinition, { startAt, tenantId }: StartOptions): boolean {
+    const { worker } = this.#parts;
+    return startAt === undefined && worker.isOpen && worker.room.fits({ name, version, tenantId });
   }
 }
 

@@ -65,10 +65,15 @@ export function newId(atMs: number, chance: Chance): string {
   }
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return toText(bytes);
+}
+
+/** The usual notation of an id. */
+function toText(bytes: Uint8Array): string {
   let at = 0;
   for (let i = 0; i < 16; i++) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) at++; // the dash
     const byte = bytes[i] ?? 0;
+    if (i === 4 || i === 6 || i === 8 || i === 10) at++; // the dash
     idText[at++] = HEX[byte >> 4] ?? 0;
     idText[at++] = HEX[byte & 0x0f] ?? 0;
   }

@@ -236,7 +236,9 @@ export const journalRules: readonly StorageRule[] = [
     }
     const entry = toEntry(sagaId, 2);
     await throws("SAGAZ_FENCED", () => append({ storage: t.storage, epoch: fenced }, entry));
-    await throws("SAGAZ_FENCED", () => append({ storage: t.storage, epoch: fenced }, entry, toEntry(sagaId, 3)));
+    await throws("SAGAZ_FENCED", () =>
+      append({ storage: t.storage, epoch: fenced }, entry, toEntry(sagaId, 3)),
+    );
     deepEqual(await typesOf(t.storage, sagaId), ["saga_started"]);
   }),
 

@@ -105,7 +105,12 @@ function rebuild({ sagaId }: SagaRow, { storage, history }: Rest): SagaState | u
 }
 
 function rowTellsTheJournal(row: SagaRow, state: SagaState, { history }: Rest): void {
-  const { finished, waitingFor: _waits, release: _release, ...told } = toRowChange(state, {
+  const {
+    finished,
+    waitingFor: _waits,
+    release: _release,
+    ...told
+  } = toRowChange(state, {
     waitingFor: null,
     release: undefined,
   });
