@@ -44,6 +44,8 @@ interface Client {
 const until = (probe: () => boolean) => vi.waitUntil(probe, { timeout: 5_000, interval: 5 });
 
 async function open(): Promise<Client> {
+  // What has closed here may still count there: then one more would not be told from one less.
+  await until(() => proxy.openConnections === clients.filter(({ closed }) => !closed).length);
   const before = proxy.openConnections;
   const socket = connect(proxy.port, "127.0.0.1");
   const client: Client = { socket, text: "", error: undefined, closed: false };
