@@ -25,7 +25,8 @@ export class Endings {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #isLocal: (sagaId: string) => boolean;
-  readonly #waiters = new Map<string, readonly Waiter[]>();
+  /** Most sagas have one waiter, which then stands for the set of it. */
+  readonly #waiters = new Map<string, Waiter | Set<Waiter>>();
   #timer: Timer | undefined;
   #delayMs = POLL_MS.first;
   #asking = false;
@@ -46,10 +47,11 @@ export class Endings {
   /** Calls once, when the saga has ended (or, if asked for, is parked) or may have. Returns how to stop waiting. */
   wait(sagaId: string, waiter: Waiter): () => void {
     const others = this.#waiters.get(sagaId);
-    this.#waiters.set(sagaId, others ? [...others, waiter] : [waiter]);
+    if (others instanceof Set) others.add(waiter);
+    else this.#waiters.set(sagaId, others ? new Set([others, waiter]) : waiter);
     if (this.#stopped) queueMicrotask(() => this.#wakeAll(sagaId, { which: anyone }));
     else if (!this.#isLocal(sagaId)) this.hint();
-    return () => this.#keep(sagaId, (other) => other !== waiter);
+    return () => this.#leave(sagaId, waiter);
   }
 
   /** A saga of this process changed. */
@@ -77,15 +79,23 @@ export class Endings {
     sagaId: string,
     { which, state }: { which: (waiter: Waiter) => boolean; state?: SagaState },
   ): void {
-    const waiters = this.#waiters.get(sagaId) ?? [];
-    this.#keep(sagaId, (waiter) => !which(waiter));
-    for (const waiter of waiters) if (which(waiter)) waiter.wake(state);
+    for (const waiter of this.#of(sagaId)) {
+      if (!which(waiter)) continue;
+      this.#leave(sagaId, waiter);
+      waiter.wake(state);
+    }
   }
 
-  #keep(sagaId: string, which: (waiter: Waiter) => boolean): void {
-    const kept = (this.#waiters.get(sagaId) ?? []).filter(which);
-    if (kept.length > 0) this.#waiters.set(sagaId, kept);
-    else this.#waiters.delete(sagaId);
+  #of(sagaId: string): Iterable<Waiter> {
+    const waiters = this.#waiters.get(sagaId);
+    if (waiters instanceof Set) return waiters;
+    return waiters ? [waiters] : [];
+  }
+
+  #leave(sagaId: string, waiter: Waiter): void {
+    const waiters = this.#waiters.get(sagaId);
+    if (waiters instanceof Set) waiters.delete(waiter);
+    if (waiters === waiter || (waiters instanceof Set && waiters.size === 0)) this.#waiters.delete(sagaId);
   }
 
   #lookLater(): void {

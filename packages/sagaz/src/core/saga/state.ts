@@ -123,8 +123,9 @@ export function newStepState(key: string): StepState {
 /** Nothing was tried. Shared by all steps: tries are replaced, never changed. */
 export const NO_TRIES: Required<Tries> = Object.freeze({ action: 0, undo: 0, unknown: false });
 
-/** Shared by all steps without items, which are most. */
+/** Shared by all steps without items, which are most; {@link stepAt} gives a step a list of its own. */
 const NO_ITEMS: (StepState | undefined)[] = [];
+Object.freeze(NO_ITEMS);
 
 /** The key of an item of a map step: `name[3]`. */
 export function itemKey(step: string, index: number): string {

@@ -1,4 +1,4 @@
-import { need } from "../../core/must.ts";
+import { must, need } from "../../core/must.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type { AppendBatch, AppendEntry, NewMail, StartRow } from "../../ports/storage.ts";
 import { toColumns } from "./append-columns.ts";
@@ -37,6 +37,8 @@ function toEventWrite(database: Database, epoch: number, entry: AppendEntry): Wr
   const { sagaId, firstSeq } = entry;
   const { type, step, data } = need(entry.events[0], "it was counted");
   const createdAt = timeValue(createdAtOf(sagaId)); // which checks the id
+  must(firstSeq === (firstSeq | 0), "an integer of a row fits into four bytes");
+  must(typeof data === "string", "an event's data is JSON text");
   const time = [database.now(), database.floor()];
   const values = [epoch, ...time, sagaId, createdAt, firstSeq, type, step, data];
   return { statement: { text: database.sql.appendEvent, values }, news: NONE, changed: NONE, mails: NONE };

@@ -1,4 +1,4 @@
-import { SagaError } from "../../core/errors.ts";
+import { isSagaError, SagaError } from "../../core/errors.ts";
 import { breaksConnection, toSagaError, type Circumstances } from "./errors.ts";
 import type { PgConnection, PgPool, PgResult } from "./pool.ts";
 
@@ -43,6 +43,9 @@ export class OpenConnection {
   #isReleased = false;
   #isHeld = false;
   #waiting = 0;
+  /** Statements under way or waiting for their turn, and when the last of them has settled. */
+  #calls = 0;
+  #settled: Promise<unknown> = Promise.resolve();
   readonly client: PgConnection;
   readonly #limits: ConnectionLimits;
   readonly #onError = () => {
@@ -67,18 +70,48 @@ export class OpenConnection {
 
   /** As {@link run}, with the whole answer. */
   async send({ text, values = NONE }: Statement, circumstances: Circumstances): Promise<PgResult> {
-    if (!this.isUsable) throw toSagaError(new Error("the connection is closed"), { commits: false });
+    this.#mustBeUsable();
     this.#stayAwake();
     try {
-      const query = this.client.query({ text, values: values.slice(), types: rawText });
+      const query = this.inTurn(() => this.#query(text, values));
       const { lockMs = 0, limitMs = this.#limits.writeTimeoutMs } = circumstances;
       return await within(query, limitMs + lockMs, "no answer");
     } catch (error) {
+      if (isSagaError(error)) throw error;
       if (breaksConnection(error)) this.destroy();
       throw toSagaError(error, circumstances);
     } finally {
       this.#mayRest();
     }
+  }
+
+  /** That the connection broke is known before the next in turn is sent. */
+  #query(text: string, values: readonly unknown[]): Promise<PgResult> {
+    return this.client.query({ text, values: [...values], types: rawText }).catch((error: unknown) => {
+      if (breaksConnection(error)) this.#isBroken = true;
+      throw error;
+    });
+  }
+
+  /** Calls when all calls before have settled: `pg` 9 will not queue statements any more. */
+  inTurn<T>(call: () => Promise<T>): Promise<T> {
+    const settled = this.#calls === 0 ? call() : this.#settled.then(() => this.#ifUsable(call));
+    this.#calls += 1;
+    const done = () => {
+      this.#calls -= 1;
+    };
+    this.#settled = settled.then(done, done);
+    return settled;
+  }
+
+  /** What was never sent was not written, whatever became of the statements before it. */
+  #ifUsable<T>(call: () => Promise<T>): Promise<T> {
+    this.#mustBeUsable();
+    return call();
+  }
+
+  #mustBeUsable(): void {
+    if (!this.isUsable) throw toSagaError(new Error("the connection is closed"), { commits: false });
   }
 
   /**

@@ -158,7 +158,8 @@ async function withPartitions<T>(write: () => Promise<T>, makePartitions: () => 
 function runnerOf(connection: OpenConnection, scope: { readonly isOpen: boolean }): SqlRunner {
   return async (sql, params = []) => {
     must(scope.isOpen, "ctx.tx is used after its step has settled");
-    const { rows } = await connection.client.query({ text: sql, values: [...params] });
+    const query = () => connection.client.query({ text: sql, values: [...params] });
+    const { rows } = await connection.inTurn(query);
     return rows;
   };
 }

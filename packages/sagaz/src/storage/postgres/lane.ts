@@ -4,9 +4,9 @@ import type { Circumstances } from "./errors.ts";
 /** A connection of its own for one kind of work: checked out once, opened anew by the next call after it was lost. */
 export class Lane {
   #current: OpenConnection | undefined;
+  #opening: Promise<OpenConnection> | undefined;
   #failures = 0;
   #running = 0;
-  #last: Promise<unknown> = Promise.resolve();
   readonly #open: () => Promise<OpenConnection>;
 
   /** `open` may refuse: before the storage was started, and after it was stopped. */
@@ -14,21 +14,15 @@ export class Lane {
     this.#open = open;
   }
 
-  /** Runs one statement in a transaction of its own, after those that were given before. */
-  run(statement: Statement, circumstances: Circumstances): Promise<readonly TextRow[]> {
-    const send = () => this.#send(statement, circumstances);
-    const rows = this.isBusy ? this.#last.then(send) : send();
+  /** Runs one statement in a transaction of its own. */
+  async run(statement: Statement, circumstances: Circumstances): Promise<readonly TextRow[]> {
     this.#running += 1;
-    const done = () => {
+    try {
+      const connection = await this.#usable();
+      return await connection.run(statement, circumstances);
+    } finally {
       this.#running -= 1;
-    };
-    this.#last = rows.then(done, done);
-    return rows;
-  }
-
-  async #send(statement: Statement, circumstances: Circumstances): Promise<readonly TextRow[]> {
-    const connection = await this.#usable();
-    return connection.run(statement, circumstances);
+    }
   }
 
   /** True while a statement is under way. */
@@ -45,7 +39,10 @@ export class Lane {
   async #usable(): Promise<OpenConnection> {
     if (this.#current?.isUsable === true) return this.#current;
     this.close();
-    return this.#reopen();
+    this.#opening ??= this.#reopen().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
   }
 
   async #reopen(): Promise<OpenConnection> {

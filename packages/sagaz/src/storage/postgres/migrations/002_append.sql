@@ -97,7 +97,7 @@ declare
   v_adopted boolean;
   v_mail record;
 begin
-  -- As hold_fence does, which is called only to say what is wrong: this is the most frequent call of all.
+  -- As hold_fence does, which is called only to say what is wrong: one call less for each write.
   perform 1 from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share;
   if not found then perform {{schema}}.hold_fence(p_epoch); end if;
 
@@ -212,10 +212,10 @@ begin
   return floor(extract(epoch from v_at) * 1000);
 end $$;
 
--- What append_batch does for a batch that is one event of one saga, which is all that a write is when little goes on: a
--- third less work for the database. The three look-ups are one statement, and nevertheless agree: whoever takes the saga
--- over fences its worker first, and a fence that comes after this statement began is seen, since what was changed
--- meanwhile is looked at again before it is locked.
+-- What append_batch does for a batch that is one event of one saga, which is most of what is written when little goes on:
+-- plain parameters and scalar look-ups are less work for the database. The range of created_at is the saga's own here, since
+-- a parameter leaves partitions out as well when the plan starts. The fence is locked by a statement of its own, as there:
+-- what the next one sees was committed before, or belongs to a takeover that waits.
 create function {{schema}}.append_event(
   p_epoch bigint, p_now timestamptz, p_floor timestamptz,
   p_saga uuid, p_created timestamptz, p_seq integer, p_type text, p_step text, p_data text
@@ -224,18 +224,17 @@ create function {{schema}}.append_event(
 as $$
 declare
   v_at timestamptz := date_trunc('milliseconds', greatest(coalesce(p_now, clock_timestamp()), p_floor));
-  v_holds_fence boolean;
   v_adoptions integer;
   v_goes_on boolean;
 begin
+  perform 1 from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share;
+  if not found then perform {{schema}}.hold_fence(p_epoch); end if;
   select
-      (select true from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share),
       (select e.adoptions from {{schema}}.saga_executions e
         where e.saga_id = p_saga and e.created_at = p_created and e.owner is not distinct from p_epoch),
       (select true from {{schema}}.saga_events v
         where v.saga_id = p_saga and v.created_at = p_created and v.seq = p_seq - 1)
-    into v_holds_fence, v_adoptions, v_goes_on;
-  if v_holds_fence is null then perform {{schema}}.hold_fence(p_epoch); end if;
+    into v_adoptions, v_goes_on;
   if v_adoptions is null or v_goes_on is null then
     perform {{schema}}.raise_conflict(p_epoch, array[p_saga], array[p_created], array[p_seq - 1]);
   end if;
@@ -260,6 +259,7 @@ begin
       select from {{schema}}.saga_events v
         where v.saga_id = s.saga and v.created_at = s.created and v.seq = s.after)
     order by s.saga limit 1;
+  v_saga := coalesce(v_saga, p_sagas[1]); -- when it has come right since
   raise exception 'saga % is not this worker''s (epoch %) to go on with', v_saga, p_epoch
     using errcode = 'SZ002', detail = json_build_object('epoch', p_epoch, 'sagaId', v_saga);
 end $$;
