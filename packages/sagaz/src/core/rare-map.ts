@@ -1,7 +1,8 @@
 /**
  * A map that most sagas never put anything into: until then it takes no room. With thousands of sagas in memory, what
- * each one carries along unused is most of what the garbage collector has to copy. Unlike a `Map`, it may be iterated while
- * entries are deleted, but what is set after the last one was deleted is not seen by an iteration under way.
+ * each one carries along unused is most of what the garbage collector has to copy. Entries may be
+ * deleted while it is iterated; unlike a `Map`'s, an iteration under way goes on after `clear()`, and does not see what is set
+ * after the last entry was deleted.
  */
 export class RareMap<K, V> {
   /** Undefined while there are no entries, so that two maps without any are alike. */
