@@ -14,21 +14,31 @@ const usage = `Usage: npm run bench -- engine [--quick] [--json] [--write] [--on
   --only    only these systems: ${systemNames.join(", ")}
 `;
 
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        quick: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        write: { type: "boolean", default: false },
+        only: { type: "string" },
+      },
+    });
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
+    return undefined;
+  }
+}
+
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      quick: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      write: { type: "boolean", default: false },
-      only: { type: "string" },
-    },
-  });
-  if (positionals.length !== 1 || positionals[0] !== "engine") {
+  const given = readArguments();
+  if (given?.positionals.join() !== "engine") {
     process.stderr.write(usage);
     process.exitCode = 2;
     return;
   }
+  const { values } = given;
   const plan = values.quick ? quickPlan : fullPlan;
   const systems = values.only?.split(",") ?? plan.systems;
   const { report, ratios } = await runEngineBench({ ...plan, systems }, showProgress);

@@ -16,18 +16,45 @@ import { runSeeds, toText } from "./seeds.ts";
 import type { Failure, Report } from "./seeds.ts";
 import { toLines, unseen } from "./sights.ts";
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "1000" },
-    from: { type: "string", default: "1" },
-    seed: { type: "string" },
-    mutations: { type: "boolean", default: false },
-    only: { type: "string" },
-    /** For this program's own use: runs each n-th seed and prints a report as JSON. */
-    share: { type: "string" },
-    failures: { type: "string", default: "3" },
-  },
-});
+const usage = `Usage: npm run simulate -- [--seeds n [--from seed]] [--seed n] [--mutations [--only text]]
+
+  --seeds      so many seeds (default 1000), from seed 1 or --from
+  --seed       one seed, with its whole history
+  --mutations  breaks the engine on purpose, and demands that the simulation notices; --only: those whose name has this text
+  --failures   stops each process after so many seeds that broke a law (default 3)
+`;
+
+function misused(message: string): never {
+  process.stderr.write(`${message}\n\n${usage}`);
+  process.exit(2);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        seeds: { type: "string", default: "1000" },
+        from: { type: "string", default: "1" },
+        seed: { type: "string" },
+        mutations: { type: "boolean", default: false },
+        only: { type: "string" },
+        /** For this program's own use: runs each n-th seed and prints a report as JSON. */
+        share: { type: "string" },
+        failures: { type: "string", default: "3" },
+      },
+    }).values;
+  } catch (error) {
+    return misused(error instanceof Error ? error.message : String(error));
+  }
+}
+
+const values = readArguments();
+
+function count(option: "seeds" | "from" | "seed" | "failures"): number {
+  const number = Number(values[option]);
+  if (Number.isSafeInteger(number) && number > 0) return number;
+  return misused(`--${option} takes a whole number from 1 on, not "${values[option]}"`);
+}
 
 async function replay(seed: number): Promise<boolean> {
   const { lines } = await runSeed(seed);
@@ -40,8 +67,11 @@ async function replay(seed: number): Promise<boolean> {
 
 /** One process a core: a seed is a world of its own. */
 function runShare(share: number, shares: number): Promise<Report> {
-  const { from, seeds } = values;
-  const args = ["--share", `${share}/${shares}`, "--from", from, "--seeds", seeds];
+  const range = (["from", "seeds", "failures"] as const).flatMap((option) => [
+    `--${option}`,
+    String(count(option)),
+  ]);
+  const args = ["--share", `${share}/${shares}`, ...range];
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? "", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -82,16 +112,16 @@ function sayMany(
 
 async function runOwnShare(text: string): Promise<void> {
   const [share = 0, shares = 1] = text.split("/").map(Number);
-  const from = Number(values.from);
-  const to = from + Number(values.seeds) - 1;
-  const failuresMax = Number(values.failures);
+  const from = count("from");
+  const to = from + count("seeds") - 1;
+  const failuresMax = count("failures");
   const report = await runSeeds({ from: from + share, to, step: shares, failuresMax });
   process.stdout.write(JSON.stringify(report));
 }
 
 async function run(): Promise<boolean> {
   if (values.mutations) return tryMutations(values.only);
-  if (values.seed !== undefined) return replay(Number(values.seed));
+  if (values.seed !== undefined) return replay(count("seed"));
   return runMany();
 }
 
