@@ -33,15 +33,15 @@ function readArguments() {
 
 async function main(): Promise<void> {
   const given = readArguments();
-  if (given?.positionals.join() !== "engine") {
+  const only = given?.values.only?.split(",");
+  if (given?.positionals.join() !== "engine" || only?.some((name) => !systemNames.includes(name))) {
     process.stderr.write(usage);
     process.exitCode = 2;
     return;
   }
   const { values } = given;
   const plan = values.quick ? quickPlan : fullPlan;
-  const systems = values.only?.split(",") ?? plan.systems;
-  const { report, ratios } = await runEngineBench({ ...plan, systems }, showProgress);
+  const { report, ratios } = await runEngineBench({ ...plan, systems: only ?? plan.systems }, showProgress);
   const text = toMarkdown(report, ratios);
   (values.json ? process.stderr : process.stdout).write(text);
   if (values.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
