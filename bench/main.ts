@@ -14,34 +14,45 @@ const usage = `Usage: npm run bench -- engine [--quick] [--json] [--write] [--on
   --only    only these systems: ${systemNames.join(", ")}
 `;
 
-function readArguments() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        quick: { type: "boolean", default: false },
-        json: { type: "boolean", default: false },
-        write: { type: "boolean", default: false },
-        only: { type: "string" },
-      },
-    });
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
-    return undefined;
-  }
+interface Arguments {
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly write: boolean;
+  readonly systems: readonly string[] | undefined;
+}
+
+/** @throws TypeError for what the usage does not know. */
+function readArguments(): Arguments {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      write: { type: "boolean", default: false },
+      only: { type: "string" },
+    },
+  });
+  if (positionals.join() !== "engine") throw new TypeError('Say what to measure: "engine".');
+  const systems = values.only?.split(",");
+  const unknown = systems?.find((name) => !systemNames.includes(name));
+  if (unknown !== undefined) throw new TypeError(`There is no system "${unknown}".`);
+  return { ...values, systems };
 }
 
 async function main(): Promise<void> {
-  const given = readArguments();
-  const only = given?.values.only?.split(",");
-  if (given?.positionals.join() !== "engine" || only?.some((name) => !systemNames.includes(name))) {
-    process.stderr.write(usage);
+  let values: Arguments;
+  try {
+    values = readArguments();
+  } catch (error) {
+    process.stderr.write(`${(error as TypeError).message}\n\n${usage}`);
     process.exitCode = 2;
     return;
   }
-  const { values } = given;
   const plan = values.quick ? quickPlan : fullPlan;
-  const { report, ratios } = await runEngineBench({ ...plan, systems: only ?? plan.systems }, showProgress);
+  const { report, ratios } = await runEngineBench(
+    { ...plan, systems: values.systems ?? plan.systems },
+    showProgress,
+  );
   const text = toMarkdown(report, ratios);
   (values.json ? process.stderr : process.stdout).write(text);
   if (values.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
