@@ -1,7 +1,12 @@
 import pg from "pg";
 import type { SagaStorage } from "../../packages/sagaz/src/ports/storage.ts";
-import { append, begin, register, toEntry } from "../../packages/sagaz/src/testing/conformance/material.ts";
-import type { StorageUnderTest } from "../../packages/sagaz/src/testing/conformance/rule.ts";
+import {
+  append,
+  begin,
+  register,
+  toEntry,
+} from "../../packages/sagaz/src/testing/conformance/storage/material.ts";
+import type { StorageUnderTest } from "../../packages/sagaz/src/testing/conformance/storage/storage-rule.ts";
 import {
   PostgreSQLStorage,
   type PostgreSQLStorageOptions,

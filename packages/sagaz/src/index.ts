@@ -38,6 +38,14 @@ export { InMemoryStorage } from "./storage/memory/index.ts";
 export type * from "./storage/memory/index.ts";
 export { createStorage } from "./storage/create.ts";
 export type * from "./ports/storage.ts";
+
+// What carries its events.
+export { InMemoryBroker } from "./brokers/memory/index.ts";
+export type { InMemoryBrokerOptions } from "./brokers/memory/index.ts";
+export { createBroker } from "./brokers/create.ts";
+export type * from "./ports/broker.ts";
+
+// The world around it.
 export type { Clock, Timer } from "./ports/clock.ts";
 export type { Chance } from "./ports/chance.ts";
 export type { Log as SagaLogger } from "./ports/log.ts";

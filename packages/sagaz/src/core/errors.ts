@@ -284,6 +284,27 @@ export const ERRORS = {
     sentence: "the embedded PostgreSQL in {dataDir} did not start: {message}",
   },
 
+  // Brokers.
+  SAGAZ_BROKER_UNAVAILABLE: { retryable: true, sentence: "{broker} cannot be reached: {message}" },
+  SAGAZ_BROKER_HELD_BACK: {
+    retryable: true,
+    sentence:
+      "a message of the same topic and key, sent before this one, was not accepted; so that they keep their order, this one was not sent.",
+  },
+  SAGAZ_MESSAGE_REFUSED: {
+    retryable: false,
+    sentence: '{broker} refused a message for topic "{topic}": {message}',
+  },
+  SAGAZ_UNKNOWN_TOPIC: {
+    retryable: false,
+    sentence:
+      '{broker} has nowhere to put a message for topic "{topic}". Create the topic, or a consumer of it.',
+  },
+  SAGAZ_UNKNOWN_BROKER: {
+    retryable: false,
+    sentence: 'no broker for the URL scheme "{scheme}". Known: {known}.',
+  },
+
   // Ours.
   SAGAZ_STUCK: {
     retryable: false,

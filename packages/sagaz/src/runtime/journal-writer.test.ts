@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { silentLog } from "../ports/log.ts";
 import type { AppendBatch, SagaStorage } from "../ports/storage.ts";
-import { toEntry } from "../testing/conformance/material.ts";
+import { toEntry } from "../testing/conformance/storage/material.ts";
 import { JournalWriter } from "./journal-writer.ts";
 import { systemClock } from "./system.ts";
 

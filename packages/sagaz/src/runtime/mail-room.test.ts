@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { saga as build } from "../core/definition/builder.ts";
 import { toSagaId } from "../core/saga/saga-id.ts";
-import { append, rowOf, toStart, toStartEntry } from "../testing/conformance/material.ts";
+import { append, rowOf, toStart, toStartEntry } from "../testing/conformance/storage/material.ts";
 import { Stage } from "../../../../tests/engine/stage.ts";
 import { toMail } from "./entry.ts";
 

@@ -3,7 +3,7 @@ import { saga as build } from "../core/definition/builder.ts";
 import { fail } from "../core/decide/outcome.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import { buildGraph } from "../core/definition/graph.ts";
-import { toEntry, toRow } from "../testing/conformance/material.ts";
+import { toEntry, toRow } from "../testing/conformance/storage/material.ts";
 import { ClassicSaga } from "./classic-saga.ts";
 import { Stage, Trace } from "../../../../tests/engine/stage.ts";
 import type { Process } from "../../../../tests/engine/stage.ts";

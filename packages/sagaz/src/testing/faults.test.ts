@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { InMemoryStorage } from "../storage/memory/index.ts";
-import { register } from "./conformance/material.ts";
+import { register } from "./conformance/storage/material.ts";
 import { withFaults } from "./faults.ts";
 
 test("a fault strikes once, the operation it was ordered for", async () => {

@@ -1,6 +1,6 @@
 import { SagaError } from "../core/errors.ts";
 import type { SagaStorage } from "../ports/storage.ts";
-import type { FailingOperation } from "./conformance/rule.ts";
+import type { FailingOperation } from "./conformance/storage/storage-rule.ts";
 
 /** A storage whose calls fail when they are told to, and the way to tell them. */
 export interface FaultyStorage {

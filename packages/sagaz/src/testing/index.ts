@@ -1,4 +1,14 @@
-export { storageRules, toProvided, toTitle, unmetNeeds } from "./conformance/index.ts";
+export { toTitle, unmetNeeds } from "./conformance/rule.ts";
+export type { Rule } from "./conformance/rule.ts";
+export { brokerRules } from "./conformance/broker/broker-rules.ts";
+export type {
+  BrokerNeed,
+  BrokerRule,
+  BrokerUnderTest,
+  OpenBroker,
+} from "./conformance/broker/broker-rule.ts";
+export { storageRules } from "./conformance/storage/storage-rules.ts";
+export { toProvided } from "./conformance/storage/storage-rule.ts";
 export type {
   CallersTransaction,
   FailingOperation,
@@ -6,7 +16,7 @@ export type {
   OpenStorage,
   StorageRule,
   StorageUnderTest,
-} from "./conformance/index.ts";
+} from "./conformance/storage/storage-rule.ts";
 export { FakeClock } from "./fake-clock.ts";
 export type { ClockSkew } from "./fake-clock.ts";
 export { withFaults } from "./faults.ts";

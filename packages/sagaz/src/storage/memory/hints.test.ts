@@ -10,7 +10,7 @@ import {
   begin,
   beginUnowned,
   append,
-} from "../../testing/conformance/material.ts";
+} from "../../testing/conformance/storage/material.ts";
 import type { StorageUnderTest } from "../../testing/index.ts";
 import type { Hint } from "../../ports/storage.ts";
 

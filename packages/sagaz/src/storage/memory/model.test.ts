@@ -12,7 +12,7 @@ import {
   toRow,
   toStart,
   toStartEntry,
-} from "../../testing/conformance/material.ts";
+} from "../../testing/conformance/storage/material.ts";
 import type { StorageUnderTest } from "../../testing/index.ts";
 import { InMemoryStorage } from "./index.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { register, toKeyed, toStart } from "../../testing/conformance/material.ts";
+import { register, toKeyed, toStart } from "../../testing/conformance/storage/material.ts";
 import { InMemoryStorage } from "./index.ts";
 
 function opened() {

@@ -4,7 +4,7 @@ import { append, openRoom, register, toEntry } from "../../../../../tests/storag
 import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
 import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import type { AppendEntry } from "../../ports/storage.ts";
-import { begin, event, toRow } from "../../testing/conformance/material.ts";
+import { begin, event, toRow } from "../../testing/conformance/storage/material.ts";
 
 const owned = 300;
 const written = 100;

@@ -2,7 +2,7 @@ import pg from "pg";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { begin, openRoom, register, type PostgresRoom } from "../../../../../tests/storage/postgres-room.ts";
 import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
-import { toStart } from "../../testing/conformance/material.ts";
+import { toStart } from "../../testing/conformance/storage/material.ts";
 import { queries } from "./sql.generated.ts";
 
 /** The backlog of one tenant, and tenants of which each has a saga that sleeps. */

@@ -23,7 +23,7 @@ import {
   toRow,
   toStartEntry,
   typesOf,
-} from "../../testing/conformance/material.ts";
+} from "../../testing/conformance/storage/material.ts";
 
 let proxy: FaultProxy;
 let room: PostgresRoom;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { AppendEntry, StartRow } from "../../ports/storage.ts";
-import { event, released, toEntry, toMail, toRow } from "../../testing/conformance/material.ts";
+import { event, released, toEntry, toMail, toRow } from "../../testing/conformance/storage/material.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { foldBatch } from "./fold-batch.ts";
 

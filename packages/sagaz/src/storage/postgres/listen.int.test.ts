@@ -5,7 +5,7 @@ import { findPgBouncer, startPgBouncer } from "../../../../../tools/servers/pgbo
 import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
 import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import type { Hint, SagaStorage } from "../../ports/storage.ts";
-import { claimIds, released, toMail, toStart } from "../../testing/conformance/material.ts";
+import { claimIds, released, toMail, toStart } from "../../testing/conformance/storage/material.ts";
 
 async function newDatabase(name: string): Promise<string> {
   return (await createDatabase(inject("postgresUrl"), { name })).url;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { begin, openRoom, register, type PostgresRoom } from "../../../../../tests/storage/postgres-room.ts";
 import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
-import { toMail } from "../../testing/conformance/material.ts";
+import { toMail } from "../../testing/conformance/storage/material.ts";
 import { PostgreSQLStorage, type PgConnection, type PgPool, type PgQuery } from "./index.ts";
 import { queries } from "./sql.generated.ts";
 import type { SagaFilter } from "../../ports/storage.ts";

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { InMemoryStorage } from "../../storage/memory/index.ts";
-import { storageRules } from "./index.ts";
+import { InMemoryStorage } from "../../../storage/memory/index.ts";
+import { storageRules } from "./storage-rules.ts";
 import { throws, toEntry } from "./material.ts";
-import { given, rule, toProvided, toTitle, unmetNeeds } from "./rule.ts";
-import type { OpenStorage } from "./rule.ts";
+import { toTitle, unmetNeeds } from "../rule.ts";
+import { given } from "../given.ts";
+import { rule, toProvided } from "./storage-rule.ts";
+import type { OpenStorage } from "./storage-rule.ts";
 
 const storage = new InMemoryStorage();
 

@@ -18,8 +18,8 @@ import {
   toStartEntry,
   typesOf,
 } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 /** What rides in a batch beside the events: new sagas, mail to others, mail that was read. */
 export const batchRules: readonly StorageRule[] = [

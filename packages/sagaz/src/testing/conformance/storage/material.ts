@@ -1,6 +1,6 @@
 import { equal, fail } from "node:assert/strict";
-import type { SagaErrorCode } from "../../core/errors.ts";
-import { toSagaId } from "../../core/saga/saga-id.ts";
+import type { SagaErrorCode } from "../../../core/errors.ts";
+import { toSagaId } from "../../../core/saga/saga-id.ts";
 import type {
   AppendEntry,
   AppendReceipt,
@@ -12,8 +12,8 @@ import type {
   SagaRow,
   SagaStorage,
   StartRow,
-} from "../../ports/storage.ts";
-import type { StorageUnderTest } from "./rule.ts";
+} from "../../../ports/storage.ts";
+import type { StorageUnderTest } from "./storage-rule.ts";
 
 /** Lease of the workers that rules register, unless they say otherwise. */
 export const LEASE_MS = 10_000;

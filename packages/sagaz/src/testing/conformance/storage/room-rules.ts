@@ -1,8 +1,8 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
-import type { Claim, TenantRoom } from "../../ports/storage.ts";
+import type { Claim, TenantRoom } from "../../../ports/storage.ts";
 import { ORDER, advance, append, beginUnowned, idsOf, register, toStart, toStartEntry } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule, StorageUnderTest } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule, StorageUnderTest } from "./storage-rule.ts";
 
 const REFUND = { sagaName: "refund", version: 1 };
 

@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import type { KeyedOutcome, SagaStorage, StartRow } from "../../ports/storage.ts";
+import type { KeyedOutcome, SagaStorage, StartRow } from "../../../ports/storage.ts";
 import {
   absent,
   advance,
@@ -14,8 +14,9 @@ import {
   toStart,
   typesOf,
 } from "./material.ts";
-import { given, rule } from "./rule.ts";
-import type { StorageRule, StorageUnderTest } from "./rule.ts";
+import { given } from "../given.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule, StorageUnderTest } from "./storage-rule.ts";
 
 const TRIES_MAX = 200;
 

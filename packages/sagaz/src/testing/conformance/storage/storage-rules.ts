@@ -7,13 +7,10 @@ import { mailboxRules } from "./mailbox-rules.ts";
 import { payloadRules } from "./payload-rules.ts";
 import { queryRules } from "./query-rules.ts";
 import { roomRules } from "./room-rules.ts";
-import type { StorageRule } from "./rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 import { startRules } from "./start-rules.ts";
 import { transactionRules } from "./transaction-rules.ts";
 import { upkeepRules } from "./upkeep-rules.ts";
-
-export type * from "./rule.ts";
-export { toProvided, toTitle, unmetNeeds } from "./rule.ts";
 
 /** The contract of `SagaStorage` as rules that every adapter keeps. Those it cannot keep are skipped by name. */
 export const storageRules: readonly StorageRule[] = [

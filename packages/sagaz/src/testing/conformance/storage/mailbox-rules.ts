@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import type { Mail, NewMail } from "../../ports/storage.ts";
+import type { Mail, NewMail } from "../../../ports/storage.ts";
 import {
   append,
   begin,
@@ -14,8 +14,8 @@ import {
   toMail,
   toRow,
 } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 /** Requests to sagas: stored once, in order, answered or refused. */
 export const mailboxRules: readonly StorageRule[] = [

@@ -18,8 +18,8 @@ import {
   toStart,
   toStartEntry,
 } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 /** Claiming and releasing: who runs a saga, and when. */
 export const claimRules: readonly StorageRule[] = [

@@ -14,8 +14,8 @@ import {
   toStartEntry,
   typesOf,
 } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 /** JSON texts that a careless storage would change on the way. */
 const AWKWARD = [

@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
-import type { HeldDefinition } from "../../ports/storage.ts";
+import type { HeldDefinition } from "../../../ports/storage.ts";
 import {
   LEASE_MS,
   ORDER,
@@ -20,8 +20,8 @@ import {
   toRow,
   toStart,
 } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 const REFUND: HeldDefinition = { ...ORDER, sagaName: "refund" };
 const definitionMissing = {

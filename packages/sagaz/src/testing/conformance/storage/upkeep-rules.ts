@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import type { ProjectedRow, SagaRow } from "../../ports/storage.ts";
+import type { ProjectedRow, SagaRow } from "../../../ports/storage.ts";
 import {
   LEASE_MS,
   ORDER,
@@ -19,8 +19,9 @@ import {
   toRow,
   toStart,
 } from "./material.ts";
-import { given, rule } from "./rule.ts";
-import type { StorageRule, StorageUnderTest } from "./rule.ts";
+import { given } from "../given.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule, StorageUnderTest } from "./storage-rule.ts";
 
 const MISSING_MS = 300_000;
 const DAY_MS = 86_400_000;

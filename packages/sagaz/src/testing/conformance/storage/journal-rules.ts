@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
-import type { SagaStatus } from "../../core/saga/status.ts";
-import type { AppendEntry } from "../../ports/storage.ts";
+import type { SagaStatus } from "../../../core/saga/status.ts";
+import type { AppendEntry } from "../../../ports/storage.ts";
 import {
   absent,
   advance,
@@ -22,8 +22,8 @@ import {
   toStartEntry,
   typesOf,
 } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 /** Appending to journals: all or nothing, by the owner, in order. */
 export const journalRules: readonly StorageRule[] = [

@@ -22,8 +22,9 @@ import {
   toStartEntry,
   typesOf,
 } from "./material.ts";
-import { given, rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { given } from "../given.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 /** What holds when a process dies, a reply is lost, or a worker believes that it is still alive. */
 export const crashRules: readonly StorageRule[] = [

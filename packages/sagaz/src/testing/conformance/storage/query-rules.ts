@@ -1,5 +1,5 @@
 import { deepEqual, equal } from "node:assert/strict";
-import type { SagaFilter } from "../../ports/storage.ts";
+import type { SagaFilter } from "../../../ports/storage.ts";
 import {
   ORDER,
   advance,
@@ -17,8 +17,8 @@ import {
   toStart,
   toStartEntry,
 } from "./material.ts";
-import { rule } from "./rule.ts";
-import type { StorageRule, StorageUnderTest } from "./rule.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule, StorageUnderTest } from "./storage-rule.ts";
 
 /** Reads for lists, consoles and waiting callers. */
 export const queryRules: readonly StorageRule[] = [

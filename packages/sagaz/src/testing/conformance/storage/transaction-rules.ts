@@ -1,7 +1,8 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { begin, fence, register, released, rowOf, throws, toEntry, typesOf } from "./material.ts";
-import { given, rule } from "./rule.ts";
-import type { StorageRule } from "./rule.ts";
+import { given } from "../given.ts";
+import { rule } from "./storage-rule.ts";
+import type { StorageRule } from "./storage-rule.ts";
 
 /** Transactions of the engine's in which a step's own statements run. */
 export const transactionRules: readonly StorageRule[] = [
