@@ -174,6 +174,7 @@ export class Process {
       mailbox: guard(storage.mailbox),
       queries: guard(storage.queries),
       upkeep: guard(storage.upkeep),
+      outbox: guard(storage.outbox),
       start: () => this.#call(() => storage.start()) as Promise<void>,
       stop: async () => {}, // the room is closed by the stage
       listen: (listener) =>

@@ -1,9 +1,11 @@
 import type { SqlRunner } from "../core/definition/context.ts";
 import type { ParkReason } from "../core/saga/events.ts";
 import type { EventRow, StoredEvent } from "./event-row.ts";
+import type { OutboxRow, OutboxStorage } from "./outbox.ts";
 import type { QueryStore, SagaRow } from "./queries.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
 
+export type * from "./outbox.ts";
 export type { EventRow, StoredEvent } from "./event-row.ts";
 export type { QueryStore, SagaCount, SagaFilter, SagaPage, SagaRow } from "./queries.ts";
 
@@ -34,8 +36,9 @@ export interface SagaStorage {
   readonly mailbox: MailboxStore;
   readonly queries: QueryStore;
   readonly upkeep: UpkeepStore;
+  readonly outbox: OutboxStorage;
   /**
-   * Calls the listener when something may have changed: work to claim, mail to fetch, a saga ended. Hints may be
+   * Calls the listener when something may have changed: work to claim, mail to fetch, a saga ended, an event to publish. Hints may be
    * lost, repeated or wrong; polling is what guarantees. What a listener throws is dropped: it must end neither the
    * write that it hears of nor the process. Returns how to stop listening.
    */
@@ -51,7 +54,7 @@ export interface StorageAbilities {
 }
 
 /** See {@link SagaStorage.listen}. */
-export type Hint = "work" | "mail" | "ended";
+export type Hint = "work" | "mail" | "ended" | "outbox";
 
 /** The append-only events, with the rows that are projected from them, written in the same transaction. */
 export interface JournalStore {
@@ -107,6 +110,8 @@ export interface AppendEntry {
   readonly mails: readonly NewMail[];
   /** Mail that these events answer; it is deleted with them. */
   readonly readMails: readonly string[];
+  /** Events to publish that exist if and only if this entry does, in order. */
+  readonly outbox: readonly OutboxRow[];
 }
 
 /** A new saga. One that nobody owns shows `pending`, waiting for `start`. */

@@ -69,10 +69,22 @@ function withReads(stage: Stage, reads: Partial<QueryStore>): SagaStorage {
       return typeof method === "function" ? (method.bind(target) as unknown) : method;
     },
   });
-  const { name, can, journal, leases, mailbox, upkeep } = storage;
+  const { name, can, journal, leases, mailbox, outbox, upkeep } = storage;
   const start = () => storage.start();
   const stop = () => storage.stop();
-  return { name, can, journal, leases, mailbox, upkeep, queries, start, stop, listen: () => () => {} };
+  return {
+    name,
+    can,
+    journal,
+    leases,
+    mailbox,
+    outbox,
+    upkeep,
+    queries,
+    start,
+    stop,
+    listen: () => () => {},
+  };
 }
 
 /** What a journal alone can tell of a row. */

@@ -6,7 +6,7 @@ import { findStep } from "../core/saga/state.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import type { WaitReason } from "../core/saga/status.ts";
 import { toRecordedError } from "../core/decide/outcome.ts";
-import type { AppendEntry, NewMail, RowChange, StartRow } from "../ports/storage.ts";
+import type { AppendEntry, NewMail, OutboxRow, RowChange, StartRow } from "../ports/storage.ts";
 import { toEventRow, toMails, toRowChange, toSpawn } from "./entry.ts";
 
 /** What an entry gives up, if it gives the saga up. */
@@ -28,6 +28,7 @@ export class Recording {
   #readMails: string[] | undefined;
   #mails: NewMail[] | undefined;
   #spawns: StartRow[] | undefined;
+  #outbox: OutboxRow[] | undefined;
   /** What the row says, to write it only when that changes. */
   #row: Shown;
 
@@ -87,6 +88,11 @@ export class Recording {
     if (reply) (this.#mails ??= []).push(reply);
   }
 
+  /** These events are published if and only if the next entry is recorded. */
+  publish(events: readonly OutboxRow[]): void {
+    (this.#outbox ??= []).push(...events);
+  }
+
   /**
    * What only memory knows and a later owner must, as events: delays that still run, and tries that no event has told.
    */
@@ -118,11 +124,13 @@ export class Recording {
       spawns: this.#spawns ?? NONE,
       mails: this.#mails ?? NONE,
       readMails: this.#readMails ?? NONE,
+      outbox: this.#outbox ?? NONE,
     };
     this.#events = [];
     this.#readMails = undefined;
     this.#mails = undefined;
     this.#spawns = undefined;
+    this.#outbox = undefined;
     return entry;
   }
 
@@ -191,6 +199,7 @@ export function emptyEntry(sagaId: string, firstSeq: number): AppendEntry {
     spawns: NONE,
     mails: NONE,
     readMails: NONE,
+    outbox: NONE,
   };
 }
 
@@ -205,6 +214,7 @@ export function toStartEntry(start: StartRow): AppendEntry {
     spawns: NONE,
     mails: NONE,
     readMails: NONE,
+    outbox: NONE,
   };
 }
 

@@ -190,7 +190,7 @@ export class Worker implements RunnerHost {
     await this.#lease.start();
     this.#state = "running";
     this.#unlisten = this.storage.listen((hint) => {
-      if (hint !== "ended") this.poke();
+      if (hint === "work" || hint === "mail") this.poke();
     });
     this.#intake.look();
   }

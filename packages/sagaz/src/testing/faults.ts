@@ -38,6 +38,7 @@ export function withFaults(storage: SagaStorage): FaultyStorage {
       leases: storage.leases,
       queries: storage.queries,
       upkeep: storage.upkeep,
+      outbox: storage.outbox,
       journal: {
         append: (batch) => through("append", () => journal.append(batch)),
         startKeyed: (epoch, starts) => through("startKeyed", () => journal.startKeyed(epoch, starts)),

@@ -176,12 +176,13 @@ class WatchedJournal {
 
   constructor(storage: InMemoryStorage) {
     const { journal } = storage;
-    const { can, leases, mailbox, name, queries, upkeep } = storage;
+    const { can, leases, mailbox, name, outbox, queries, upkeep } = storage;
     this.storage = {
       can,
       leases,
       mailbox,
       name,
+      outbox,
       queries,
       upkeep,
       start: () => storage.start(),

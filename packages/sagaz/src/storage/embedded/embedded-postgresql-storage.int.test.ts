@@ -32,7 +32,7 @@ async function startSaga(storage: SagaStorage): Promise<string> {
   const { epoch } = await storage.leases.register({ workerName: "w", leaseMs: 10_000, definitions: [] });
   const start = toStart(toSagaId(Date.now(), Buffer.from("0123456789")));
   const events = [start.started];
-  const none = { row: undefined, spawns: [], mails: [], readMails: [] };
+  const none = { row: undefined, spawns: [], mails: [], readMails: [], outbox: [] };
   const entry = { sagaId: start.sagaId, firstSeq: 1, events, start, ...none };
   await storage.journal.append({ epoch, entries: [entry] });
   return start.sagaId;

@@ -1,4 +1,5 @@
 import type { Clock } from "../../ports/clock.ts";
+import type { OutboxStorage } from "../../ports/outbox.ts";
 import type {
   Hint,
   JournalStore,
@@ -12,6 +13,7 @@ import type {
 import { journalIn } from "./journal.ts";
 import { leasesIn } from "./leases.ts";
 import { mailboxIn } from "./mailbox.ts";
+import { outboxIn } from "./outbox.ts";
 import { queriesIn } from "./queries.ts";
 import { Tables } from "./tables.ts";
 import { Transactions } from "./transactions.ts";
@@ -40,6 +42,7 @@ export class InMemoryStorage implements SagaStorage {
   readonly mailbox: MailboxStore;
   readonly queries: QueryStore;
   readonly upkeep: UpkeepStore;
+  readonly outbox: OutboxStorage;
   readonly #tables: Tables;
   readonly #transactions: Transactions;
 
@@ -51,6 +54,7 @@ export class InMemoryStorage implements SagaStorage {
     this.mailbox = mailboxIn(this.#tables);
     this.queries = queriesIn(this.#tables);
     this.upkeep = upkeepIn(this.#tables);
+    this.outbox = outboxIn(this.#tables, this.#transactions);
   }
 
   /** There is nothing to connect to. */

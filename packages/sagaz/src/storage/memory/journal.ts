@@ -113,6 +113,7 @@ function applyEntry(
   // A mere release, such as a saga that is given back untried, tells nothing about whoever died with it.
   if (entry.events.length > 0) saga.adoptions = 0;
   takeMail(tables, sagaId, entry.readMails);
+  tables.publish(entry.outbox, write.at);
   if (row) changeRow(tables, saga, { ...row, at: write.at });
   for (const spawn of entry.spawns) insertStart(tables, spawn, { ...write, withEvent: true });
 }

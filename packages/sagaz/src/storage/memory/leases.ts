@@ -100,6 +100,7 @@ function dismiss(tables: Tables, worker: WorkerRecord, heldUntil: number): void 
   for (const saga of worker.owned)
     tables.setOwner(saga, { owner: null, wakeAt: readsMail(saga.status) ? now : null });
   tables.workers.delete(worker.epoch);
+  tables.outbox.dismiss(worker.epoch);
   for (const definition of worker.definitions) {
     definition.holders.delete(worker.epoch);
     definition.missingSince = Math.max(definition.missingSince, heldUntil);

@@ -2,9 +2,11 @@ import { SagaError } from "../../core/errors.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { OutboxRow } from "../../ports/outbox.ts";
 import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
 import { Hints } from "./hints.ts";
 import { Lanes } from "./lanes.ts";
+import { OutboxTable } from "./outbox-table.ts";
 import type { DefinitionRecord, MailRecord, Mailbox, SagaRecord, WorkerRecord } from "./records.ts";
 
 /** The data, and the indexes that keep every question as cheap as its answer. */
@@ -23,6 +25,7 @@ export class Tables {
   readonly unfinished = new Set<SagaRecord>();
   /** Ends in the order in which they were written; a saga that went on and ended again is there twice. */
   readonly ends: { readonly saga: SagaRecord; readonly at: number }[] = [];
+  readonly outbox = new OutboxTable();
   readonly hints = new Hints();
   readonly #clock: Pick<Clock, "now">;
   #lastEpoch = 0;
@@ -104,6 +107,12 @@ export class Tables {
       else high = middle;
     }
     return low;
+  }
+
+  /** Adds events to publish. */
+  publish(events: readonly OutboxRow[], at: number): void {
+    for (const event of events) this.outbox.add(event, at);
+    if (events.length > 0) this.hints.emit("outbox");
   }
 
   /** Keeps the indexes by status in step with a row that has changed. */

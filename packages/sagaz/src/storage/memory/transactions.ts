@@ -1,5 +1,6 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { SagaError } from "../../core/errors.ts";
+import type { OutboxRow } from "../../ports/outbox.ts";
 import type { KeyedOutcome, StartRow } from "../../ports/storage.ts";
 import { checkStart } from "./checks.ts";
 import { commitStart, findByKey, toKey } from "./starts.ts";
@@ -8,12 +9,12 @@ import type { Tables } from "./tables.ts";
 /**
  * A transaction of the caller's own, in memory: what is started in it exists if and only if it commits.
  *
- * It carries starts and nothing else: memory understands no SQL, and `tx` refuses any with `SAGAZ_CANNOT`.
+ * It carries starts and events of the outbox, and nothing else: memory understands no SQL, and `tx` refuses any with `SAGAZ_CANNOT`.
  */
 export interface InMemoryTransaction {
-  /** Pass it as `tx` to a start. */
+  /** Pass it as `tx` to a start, or to the outbox. */
   readonly tx: SqlRunner;
-  /** Makes the starts happen. `SAGAZ_CONFLICT`: an id was taken meanwhile, and none happens. */
+  /** Makes the starts happen, and the events be published. `SAGAZ_CONFLICT`: an id was taken meanwhile, and none happens. */
   commit(): Promise<void>;
   /** Forgets them. */
   rollback(): Promise<void>;
@@ -69,6 +70,7 @@ class OpenTransaction {
   readonly #tables: Tables;
   readonly #all: Transactions;
   readonly #starts: StartRow[] = [];
+  readonly #events: OutboxRow[] = [];
 
   constructor(tables: Tables, all: Transactions) {
     this.#tables = tables;
@@ -87,6 +89,10 @@ class OpenTransaction {
     return { kind: "started", sagaId: start.sagaId };
   }
 
+  add(events: readonly OutboxRow[]): void {
+    this.#events.push(...events);
+  }
+
   find(start: StartRow): StartRow | undefined {
     const key = toKey(start);
     return key === undefined ? undefined : this.#starts.find((one) => toKey(one) === key);
@@ -97,6 +103,7 @@ class OpenTransaction {
     const at = this.#tables.now();
     for (const start of this.#starts)
       commitStart(this.#tables, { ...start, owned: false }, { epoch: null, at });
+    this.#tables.publish(this.#events, at);
   }
 
   #checkIds(starts: readonly StartRow[]): void {

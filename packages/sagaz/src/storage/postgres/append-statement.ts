@@ -6,6 +6,7 @@ import type { Statement } from "./connection.ts";
 import { timeValue } from "./binary-arrays.ts";
 import type { Database } from "./database.ts";
 import { foldBatch } from "./fold-batch.ts";
+import { outboxColumns } from "./outbox-columns.ts";
 import type { ChangedRow, FoldedBatch, NewRow } from "./fold-batch.ts";
 
 /** A write that can be sent, and what others may want to know once it is committed. */
@@ -14,6 +15,8 @@ export interface Write {
   readonly news: readonly NewRow[];
   readonly changed: readonly ChangedRow[];
   readonly mails: readonly NewMail[];
+  /** True when there are events to publish. */
+  readonly publishes: boolean;
 }
 
 /**
@@ -28,8 +31,8 @@ export function toWrite(database: Database, batch: AppendBatch): Write {
 }
 
 /** True for one event of a saga that is there, and nothing else. */
-function isEventOnly({ events, start, row, spawns, mails, readMails }: AppendEntry): boolean {
-  const isMore = start ?? row ?? spawns[0] ?? mails[0] ?? readMails[0];
+function isEventOnly({ events, start, row, spawns, mails, readMails, outbox }: AppendEntry): boolean {
+  const isMore = start ?? row ?? spawns[0] ?? mails[0] ?? readMails[0] ?? outbox[0];
   return events.length === 1 && isMore === undefined;
 }
 
@@ -41,7 +44,8 @@ function toEventWrite(database: Database, epoch: number, entry: AppendEntry): Wr
   must(typeof data === "string", "an event's data is JSON text");
   const time = [database.now(), database.floor()];
   const values = [epoch, ...time, sagaId, createdAt, firstSeq, type, step, data];
-  return { statement: { text: database.sql.appendEvent, values }, news: NONE, changed: NONE, mails: NONE };
+  const statement = { text: database.sql.appendEvent, values };
+  return { statement, news: NONE, changed: NONE, mails: NONE, publishes: false };
 }
 
 const NONE: readonly never[] = [];
@@ -57,8 +61,11 @@ function toBatchWrite(database: Database, batch: AppendBatch): Write {
     ...toColumns(folded),
     database.unknownDefinitions(startsOf(folded.news)),
   ];
-  const { news, changed, mails } = folded;
-  return { statement: { text: database.sql.appendBatch, values }, news, changed, mails };
+  const { news, changed, mails, outbox } = folded;
+  const publishes = outbox.length > 0;
+  if (publishes) values.push(outboxColumns(outbox));
+  const text = publishes ? database.sql.appendAndPublish : database.sql.appendBatch;
+  return { statement: { text, values }, news, changed, mails, publishes };
 }
 
 /** The new sagas of a batch. */

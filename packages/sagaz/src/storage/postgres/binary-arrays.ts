@@ -143,6 +143,19 @@ const int4: Element<number> = {
   },
 };
 
+const int8: Element<number> = {
+  oid: 20,
+  arrayOid: 1016,
+  put: (out, value) => {
+    must(Number.isSafeInteger(value), "a long integer of a row is one that a number can hold");
+    out.room(12);
+    out.int4(8);
+    const high = Math.floor(value / twoTo32);
+    out.int4(high);
+    out.int4(value - high * twoTo32);
+  },
+};
+
 const bool: Element<boolean> = {
   oid: 16,
   arrayOid: 1000,
@@ -264,6 +277,11 @@ export function uuidArray(values: Column<string>): Buffer {
 /** An `int4[]`. */
 export function int4Array(values: Column<number>): Buffer {
   return toArray(int4, values);
+}
+
+/** An `int8[]`. */
+export function int8Array(values: Column<number>): Buffer {
+  return toArray(int8, values);
 }
 
 /** A `boolean[]`. */

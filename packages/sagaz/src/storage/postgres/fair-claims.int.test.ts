@@ -14,7 +14,9 @@ let client: pg.Client;
 let epoch: number;
 
 async function fill(): Promise<void> {
-  await room.sql(`select sagaz.ensure_partitions(now() - interval '70 days', now())`);
+  await room.sql(
+    `select sagaz.ensure_partitions(now() - m * interval '1 month') from generate_series(1, 2) m`,
+  );
   const insert = (n: number, columns: { name: string; tenant: string; wake: string }) =>
     room.sql(
       `insert into sagaz.saga_executions

@@ -6,6 +6,7 @@ import type {
   AppendEntry,
   EventRow,
   NewMail,
+  OutboxRow,
   RowChange,
   StartRow,
 } from "../../ports/storage.ts";
@@ -50,6 +51,8 @@ export interface FoldedBatch {
   readonly checked: KnownSaga[];
   readonly mails: NewMail[];
   readonly readMails: { readonly saga: string[]; readonly mail: string[] };
+  /** Events to publish. */
+  readonly outbox: OutboxRow[];
 }
 
 /** What has come of one saga so far. */
@@ -77,6 +80,7 @@ export function foldBatch(batch: AppendBatch): FoldedBatch {
     checked: [],
     mails: [],
     readMails: { saga: [], mail: [] },
+    outbox: [],
   };
   const sagas = new Map<string, Folding>();
   for (const entry of batch.entries) foldEntry(folded, sagas, entry);
@@ -100,6 +104,7 @@ function foldEntry(folded: FoldedBatch, sagas: Map<string, Folding>, entry: Appe
     addEvent(folded, born, spawn.started);
   }
   for (const mail of entry.mails) folded.mails.push(mail);
+  for (const one of entry.outbox) folded.outbox.push(one);
   for (const mail of entry.readMails) {
     folded.readMails.saga.push(sagaId);
     folded.readMails.mail.push(mail);

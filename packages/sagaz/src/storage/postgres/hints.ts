@@ -36,7 +36,7 @@ export class Hints {
     this.#listener = new Listener(database, {
       onPayload: (payload) => this.#hear(payload),
       // While nobody listened, anything may have been said.
-      onConnected: () => this.#pass(["work", "mail", "ended"]),
+      onConnected: () => this.#pass(["work", "mail", "ended", "outbox"]),
       onNotice,
     });
   }
@@ -111,7 +111,7 @@ export class Hints {
 
   #pass(words: readonly string[]): void {
     for (const hint of words) {
-      if (hint !== "work" && hint !== "mail" && hint !== "ended") continue;
+      if (!isHint(hint)) continue;
       for (const listener of this.#listeners) {
         try {
           listener(hint);
@@ -121,4 +121,8 @@ export class Hints {
       }
     }
   }
+}
+
+function isHint(word: string): word is Hint {
+  return word === "work" || word === "mail" || word === "ended" || word === "outbox";
 }

@@ -9,6 +9,7 @@ import type {
   StorageAbilities,
   UpkeepStore,
 } from "../../ports/storage.ts";
+import type { OutboxStorage } from "../../ports/outbox.ts";
 import type { DoubtfulClaims } from "./claims.ts";
 import { Database } from "./database.ts";
 import { Hints } from "./hints.ts";
@@ -17,6 +18,7 @@ import { PostgresLeases } from "./leases.ts";
 import { PostgresMailbox } from "./mailbox.ts";
 import { checkMigrated, migrate } from "./migrate.ts";
 import { connectionsHeld, poolSizeOf, type PgConnection, type PgPool } from "./pool.ts";
+import { PostgresOutbox } from "./outbox.ts";
 import { PostgresQueries } from "./queries.ts";
 import { PostgresUpkeep } from "./upkeep.ts";
 
@@ -67,6 +69,7 @@ export class PostgreSQLStorage implements SagaStorage {
   readonly mailbox: MailboxStore;
   readonly queries: QueryStore;
   readonly upkeep: UpkeepStore;
+  readonly outbox: OutboxStorage;
   readonly #database: Database;
   readonly #hints: Hints;
   readonly #migrates: boolean;
@@ -94,6 +97,7 @@ export class PostgreSQLStorage implements SagaStorage {
     this.mailbox = new PostgresMailbox({ database, hints });
     this.queries = new PostgresQueries({ database, hints });
     this.upkeep = upkeep;
+    this.outbox = new PostgresOutbox({ database, hints });
   }
 
   /**

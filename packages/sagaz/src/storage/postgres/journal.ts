@@ -129,7 +129,8 @@ export class PostgresJournal implements JournalStore {
   }
 
   /** After the commit: what others may want to know, and what need not be told again. */
-  #announce({ news, changed, mails }: Write): void {
+  #announce({ news, changed, mails, publishes }: Write): void {
+    if (publishes) this.#hints.tell("outbox");
     if (news.length > 0) this.#database.noteDefinitions(startsOf(news));
     if (mails.length > 0) this.#hints.tell("mail");
     const isForOthers =

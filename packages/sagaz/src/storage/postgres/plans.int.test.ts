@@ -59,7 +59,9 @@ async function fill(): Promise<void> {
   const id = (time: string, n: string, tag: string) =>
     `(lpad(to_hex(floor(extract(epoch from ${time}) * 1000)::bigint), 12, '0') || '7000${tag}000' || lpad(to_hex(${n}), 12, '0'))::uuid`;
   const time = `(date_trunc('milliseconds', now() - interval '1 minute' - n * interval '30 seconds'))`;
-  await room.sql(`select sagaz.ensure_partitions(now() - interval '70 days', now())`);
+  await room.sql(
+    `select sagaz.ensure_partitions(now() - m * interval '1 month') from generate_series(1, 2) m`,
+  );
   await room.sql(
     `insert into sagaz.saga_executions (saga_id, created_at, saga_name, version, graph_hash, status, updated_at, finished_at)
        select ${id(time, "n", "8")}, ${time}, case when n % 10000 = 0 then 'rare' else 'order' end, 1, 'h',

@@ -14,6 +14,9 @@ const tables = [
   "definitions",
   "idempotency_keys",
   "mailbox",
+  "outbox",
+  "outbox_pending",
+  "dead_letters",
 ];
 const provided = toProvided({ can: { joinTransaction: true, transactionalSteps: true } }, [
   "faults",
@@ -51,6 +54,7 @@ const open: OpenStorage = async () => {
       await query(
         ["notes", ...tables.map((table) => `sagaz.saga_${table}`)]
           .map((table) => `delete from ${table};`)
+          .concat("update sagaz.saga_outbox_shards set owner = null;")
           .join("\n"),
       );
       for (const { pool } of opened) await pool.end();

@@ -4,7 +4,6 @@ import { claimSafely, type DoubtfulClaims } from "./claims.ts";
 import { toTime, type Database } from "./database.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 
-const monthsAhead = 3;
 const answeredMailKeptMs = 24 * 3_600_000;
 const endedWorkersKeptMs = 24 * 3_600_000;
 
@@ -26,14 +25,14 @@ export class PostgresUpkeep implements UpkeepStore {
     await this.#database.write({ text: sql.removeEndedWorkers, values: [now, endedWorkersKeptMs] });
   }
 
-  /** Makes the partitions of this month, the one before (clocks differ), and those ahead, if one is missing. */
+  /** Makes the partitions that there should be by now, if one is missing. */
   async makePartitions(): Promise<void> {
     const { sql } = this.#database;
     const [clock] = await this.#database.read({ text: sql.databaseNow, values: [this.#database.now()] });
     must(clock !== undefined, "the database tells its time");
     const now = Number(clock["ms"]);
     this.#database.noteNow(now);
-    const values = [monthFrom(now, -1), monthFrom(now, monthsAhead)];
+    const values = [toTime(now)];
     // Looking takes no lock: most calls end here.
     const [missing] = await this.#database.read({ text: sql.missingPartitions, values });
     if (missing?.["count"] === "0") return;
@@ -61,12 +60,6 @@ export class PostgresUpkeep implements UpkeepStore {
     const text = JSON.stringify(rows.map(toJson));
     await this.#database.write({ text: this.#database.sql.writeProjections, values: [text] });
   }
-}
-
-/** Noon of the 15th of a month: surely inside it. */
-function monthFrom(now: number, months: number): string {
-  const date = new Date(now);
-  return toTime(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + months, 15));
 }
 
 function timeOrNull(ms: number | null): string | null {

@@ -56,7 +56,7 @@ export class FaultyLine {
   }
 
   #wrap(inner: SagaStorage): SagaStorage {
-    const { journal, queries, upkeep, ...storage } = inner;
+    const { journal, outbox, queries, upkeep, ...storage } = inner;
     const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
     const reads = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: false });
     return {
@@ -87,6 +87,14 @@ export class FaultyLine {
         claimOrphans: (claim) =>
           this.#claim("claimOrphans", { epoch: claim.epoch, call: () => upkeep.claimOrphans(claim) }),
         writeProjections: (rows) => writes("writeProjections", () => upkeep.writeProjections(rows)),
+      },
+      outbox: {
+        addIn: (tx, events) => outbox.addIn(tx, events),
+        balance: (epoch) => writes("balance", () => outbox.balance(epoch)),
+        release: (held) => writes("release", () => outbox.release(held)),
+        take: (request) => reads("take", () => outbox.take(request)),
+        settle: (settlement) => writes("settle", () => outbox.settle(settlement)),
+        backlog: () => reads("backlog", () => outbox.backlog()),
       },
     };
   }

@@ -11,6 +11,7 @@ import type {
 import { journalIn } from "../../storage/memory/journal.ts";
 import { leasesIn } from "../../storage/memory/leases.ts";
 import { mailboxIn } from "../../storage/memory/mailbox.ts";
+import { outboxIn } from "../../storage/memory/outbox.ts";
 import { queriesIn } from "../../storage/memory/queries.ts";
 import { readsMail, Tables } from "../../storage/memory/tables.ts";
 import { Transactions } from "../../storage/memory/transactions.ts";
@@ -56,6 +57,7 @@ export class WatchedStorage {
       listen: (listener) => tables.hints.listen(listener),
       queries: queriesIn(tables),
       upkeep: upkeepIn(tables),
+      outbox: outboxIn(tables, this.#transactions),
       journal: { ...journal, append: (batch) => this.#watchAppend(batch, () => journal.append(batch)) },
       leases: {
         ...leases,

@@ -97,6 +97,7 @@ begin
     from {{schema}}.saga_worker_definitions h, {{schema}}.saga_workers w
     where h.epoch = p_epoch and w.epoch = p_epoch and d.saga_name = h.saga_name and d.version = h.version;
   delete from {{schema}}.saga_worker_definitions h where h.epoch = p_epoch;
+  update {{schema}}.saga_outbox_shards s set owner = null where s.owner = p_epoch;
   return true;
 end $$;
 

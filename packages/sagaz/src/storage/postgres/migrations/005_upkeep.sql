@@ -1,29 +1,47 @@
 -- Partitions.
 -- Without downtime: yes, it only creates. Runs inside one transaction.
 
--- Makes the partitions of the months from p_from to p_to that are missing; twice does no harm. A partition is made
--- beside its table and attached: that holds up neither writers nor readers.
-create function {{schema}}.ensure_partitions(p_from timestamptz, p_to timestamptz) returns integer language plpgsql as $$
-declare
-  v_month timestamp := date_trunc('month', p_from at time zone 'UTC');
-  v_table text;
-  v_name text;
-  v_made integer := 0;
-begin
-  while v_month <= p_to at time zone 'UTC' loop
-    foreach v_table in array array['saga_executions', 'saga_events'] loop
-      v_name := v_table || to_char(v_month, '_YYYY_MM');
+-- The partitions that there should be at a time: from the one before (clocks differ) to some ahead, so that writers never
+-- wait for one, also where nobody has made any for a while.
+create function {{schema}}.wanted_partitions(p_now timestamptz)
+returns table (parent text, name text, from_time timestamptz, to_time timestamptz, fill integer)
+language sql stable as $$
+  select t.parent, t.parent || to_char(s.start, t.suffix), s.start at time zone 'UTC',
+      (s.start + t.width) at time zone 'UTC', t.fill
+    from (values
+      -- Half of a page of saga_executions is kept for the row as it will end: on the same page that costs less.
+      ('saga_executions', 'month', interval '1 month', 3, '_YYYY_MM', 50),
+      ('saga_events', 'month', interval '1 month', 3, '_YYYY_MM', 100),
+      ('saga_dead_letters', 'month', interval '1 month', 3, '_YYYY_MM', 100),
+      ('saga_outbox', 'day', interval '1 day', 14, '_YYYY_MM_DD', 100)) t(parent, unit, width, ahead, suffix, fill),
+    generate_series(
+      date_trunc(t.unit, p_now at time zone 'UTC') - t.width,
+      date_trunc(t.unit, p_now at time zone 'UTC') + t.ahead * t.width, t.width) s(start)
+$$;
+
+-- Those of them that are missing.
+create function {{schema}}.missing_partitions(p_now timestamptz)
+returns table (parent text, name text, from_time timestamptz, to_time timestamptz, fill integer)
+language sql volatile as $$
+  select w.* from {{schema}}.wanted_partitions(p_now) w
+    where not exists (
       -- The catalog itself: to_regclass() may answer from what this session knew before it waited for the others.
-      if not exists (select from pg_class c where c.relnamespace = '{{schema}}'::regnamespace and c.relname = v_name) then
-        -- Half of a page of saga_executions is kept for the row as it will end: on the same page that costs less.
-        execute format('create table {{schema}}.%I (like {{schema}}.%I including all) with (fillfactor = %s)',
-          v_name, v_table, case v_table when 'saga_executions' then 50 else 100 end);
-        execute format('alter table {{schema}}.%I attach partition {{schema}}.%I for values from (%L) to (%L)',
-          v_table, v_name, v_month::text || '+00', (v_month + interval '1 month')::text || '+00');
-        v_made := v_made + 1;
-      end if;
-    end loop;
-    v_month := v_month + interval '1 month';
+      select from pg_class c where c.relnamespace = '{{schema}}'::regnamespace and c.relname = w.name)
+$$;
+
+-- Makes those that are missing; twice does no harm. A partition is made beside its table and attached: that holds up
+-- neither writers nor readers.
+create function {{schema}}.ensure_partitions(p_now timestamptz) returns integer language plpgsql as $$
+declare
+  v_made integer := 0;
+  m record;
+begin
+  for m in select * from {{schema}}.missing_partitions(p_now) loop
+    execute format('create table {{schema}}.%I (like {{schema}}.%I including all) with (fillfactor = %s)',
+      m.name, m.parent, m.fill);
+    execute format('alter table {{schema}}.%I attach partition {{schema}}.%I for values from (%L) to (%L)',
+      m.parent, m.name, m.from_time, m.to_time);
+    v_made := v_made + 1;
   end loop;
   return v_made;
 end $$;

@@ -1,6 +1,10 @@
 -- name: appendBatch
 select {{schema}}.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)::text as at
 
+-- name: appendAndPublish
+select {{schema}}.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)::text as at,
+  {{schema}}.add_events($16, $2)
+
 -- name: appendEvent
 select {{schema}}.append_event($1, $2, $3, $4, $5, $6, $7, $8, $9)::text as at
 

@@ -2,16 +2,10 @@
 select pg_advisory_xact_lock(hashtext('sagaz upkeep of {{schema}}'))
 
 -- name: ensurePartitions
-select {{schema}}.ensure_partitions($1::timestamptz, $2::timestamptz)::text as made
+select {{schema}}.ensure_partitions($1::timestamptz)::text as made
 
 -- name: missingPartitions
-select count(*)::text as count
-  from generate_series(date_trunc('month', $1::timestamptz at time zone 'UTC'), $2::timestamptz at time zone 'UTC',
-      interval '1 month') m(month),
-    unnest(array['saga_executions', 'saga_events']) t(name)
-  where not exists (
-    select from pg_class c
-      where c.relnamespace = '{{schema}}'::regnamespace and c.relname = t.name || to_char(m.month, '_YYYY_MM'))
+select count(*)::text as count from {{schema}}.missing_partitions($1::timestamptz)
 
 -- name: databaseNow
 select coalesce($1::timestamptz, clock_timestamp())::text as now,

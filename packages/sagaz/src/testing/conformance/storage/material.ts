@@ -120,6 +120,7 @@ export function toEntry(sagaId: string, firstSeq: number, fields: Partial<Append
     spawns: [],
     mails: [],
     readMails: [],
+    outbox: [],
     ...fields,
   };
 }

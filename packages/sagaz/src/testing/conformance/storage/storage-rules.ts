@@ -4,6 +4,7 @@ import { crashRules } from "./crash-rules.ts";
 import { journalRules } from "./journal-rules.ts";
 import { leaseRules } from "./lease-rules.ts";
 import { mailboxRules } from "./mailbox-rules.ts";
+import { outboxRules } from "./outbox-rules.ts";
 import { payloadRules } from "./payload-rules.ts";
 import { queryRules } from "./query-rules.ts";
 import { roomRules } from "./room-rules.ts";
@@ -25,5 +26,6 @@ export const storageRules: readonly StorageRule[] = [
   ...mailboxRules,
   ...queryRules,
   ...upkeepRules,
+  ...outboxRules,
   ...crashRules,
 ];

@@ -1,0 +1,129 @@
+import type { SqlRunner } from "../core/definition/context.ts";
+
+/** Keys are spread over so many shards; so many relays at most can work at a time. Part of what is stored. */
+export const OUTBOX_SHARDS = 64;
+
+/**
+ * Events that wait to be published. Written in the transaction that they report, so they exist if and only if it
+ * committed; a row is pending until the broker has it.
+ *
+ * Errors are those of {@link SagaStorage}. Relays are workers: their epoch comes from `leases.register`, and whatever
+ * fences or retires a worker also takes its shards away.
+ */
+export interface OutboxStorage {
+  /** Adds events inside the caller's transaction, in their order. */
+  addIn(tx: SqlRunner, events: readonly OutboxRow[]): Promise<void>;
+  /**
+   * Takes shards that nobody holds, up to this relay's fair share: all shards divided by the relays that live, rounded up.
+   * Each shard is one relay's at a time. `SAGAZ_FENCED`.
+   */
+  balance(epoch: number): Promise<ShardShare>;
+  /** Gives shards back. Those of others are passed over. */
+  release(held: { readonly epoch: number; readonly shards: readonly number[] }): Promise<void>;
+  /**
+   * The oldest pending events of these shards, in the order of their ids; of one key that is the order of commits, for
+   * transactions that follow one another. Nothing is marked: what is in flight the relay leaves out itself.
+   */
+  take(request: TakeRequest): Promise<readonly PendingEvent[]>;
+  /**
+   * Notes what became of events, all of it or nothing; twice does no harm, and what is not pending any more is passed
+   * over. `SAGAZ_FENCED`: somebody else holds the shards, and sends them again.
+   */
+  settle(settlement: Settlement): Promise<void>;
+  /** How much waits. */
+  backlog(): Promise<Backlog>;
+}
+
+/** An event as it is stored. */
+export interface OutboxRow {
+  /** Of the event, not of the row: `ce_id`. */
+  readonly eventId: string;
+  readonly topic: string;
+  /** Events of one key are published in order. */
+  readonly key: string;
+  /** {@link shardOf} the key. */
+  readonly shard: number;
+  /** `ce_type`. */
+  readonly type: string;
+  /** `ce_source`. */
+  readonly source: string;
+  readonly aggregateType: string | null;
+  /** `ce_subject`. */
+  readonly aggregateId: string | null;
+  readonly correlationId: string | null;
+  readonly sagaId: string | null;
+  readonly traceparent: string | null;
+  /** Further headers: JSON text of a flat object of strings, or null. */
+  readonly headers: string | null;
+  /** JSON text, or bytes of whatever kind. */
+  readonly payload: string | Uint8Array;
+}
+
+/** An event that waits. */
+export interface PendingEvent extends OutboxRow {
+  readonly id: number;
+  /** Milliseconds since 1970: `ce_time`. */
+  readonly createdAt: number;
+  /** How often a broker has refused it. */
+  readonly attempts: number;
+  /** Until then it, and whatever follows it in its key, is left alone: milliseconds from now; 0 when it can be sent. */
+  readonly waitMs: number;
+}
+
+/** See {@link OutboxStorage.balance}. */
+export interface ShardShare {
+  /** Held now. Of more than `share` a relay gives the rest back, once nothing of theirs is in flight. */
+  readonly shards: readonly number[];
+  readonly share: number;
+}
+
+/** What a relay wants to read. */
+export interface TakeRequest {
+  readonly epoch: number;
+  readonly shards: readonly number[];
+  readonly limit: number;
+  /** Ids that were taken and are not settled yet: left out. */
+  readonly inFlight: readonly number[];
+  /** Keys whose events are left out. */
+  readonly held: readonly string[];
+  /** The lowest id of an event of a held key that is known to wait; undefined when there is none. */
+  readonly heldFrom: number | undefined;
+}
+
+/** What became of events. */
+export interface Settlement {
+  readonly epoch: number;
+  /** The broker has them. */
+  readonly sent: readonly number[];
+  /** Refused, and to be tried again later. */
+  readonly failed: readonly FailedEvent[];
+  /** Refused for good: they go to the dead letters. */
+  readonly dead: readonly DeadEvent[];
+}
+
+/** An event that was refused. */
+export interface FailedEvent {
+  readonly id: number;
+  /** This one included. */
+  readonly attempts: number;
+  readonly delayMs: number;
+  readonly error: string;
+}
+
+/** An event that is given up. */
+export interface DeadEvent {
+  readonly id: number;
+  readonly attempts: number;
+  /** A code of sagaz. */
+  readonly code: string;
+  readonly error: string;
+}
+
+/** See {@link OutboxStorage.backlog}. */
+export interface Backlog {
+  readonly pending: number;
+  /** When the oldest of them was written: milliseconds since 1970; null when none waits. */
+  readonly oldestAt: number | null;
+  /** Dead letters that nobody has redriven. */
+  readonly dead: number;
+}

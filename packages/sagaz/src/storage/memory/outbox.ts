@@ -1,0 +1,56 @@
+import { OUTBOX_SHARDS } from "../../ports/outbox.ts";
+import type { OutboxStorage, PendingEvent, Settlement, TakeRequest } from "../../ports/outbox.ts";
+import type { Tables } from "./tables.ts";
+import type { Transactions } from "./transactions.ts";
+
+/** The outbox in memory. */
+export function outboxIn(tables: Tables, transactions: Transactions): OutboxStorage {
+  const { outbox } = tables;
+  return {
+    async addIn(tx, events) {
+      transactions.get(tx).add(events);
+    },
+    async balance(epoch) {
+      tables.getWorker(epoch);
+      outbox.relays.add(epoch);
+      const share = Math.ceil(OUTBOX_SHARDS / outbox.relays.size);
+      outbox.fill(epoch, share);
+      return { shards: outbox.shardsOf(epoch), share };
+    },
+    async release({ epoch, shards }) {
+      outbox.free(epoch, shards);
+      tables.hints.emit("outbox");
+    },
+    async take(request) {
+      return take(tables, request);
+    },
+    async settle(settlement) {
+      settle(tables, settlement);
+    },
+    async backlog() {
+      const [oldest] = outbox.pending.values();
+      return { pending: outbox.pending.size, oldestAt: oldest?.createdAt ?? null, dead: outbox.dead.length };
+    },
+  };
+}
+
+function take(tables: Tables, request: TakeRequest): readonly PendingEvent[] {
+  const shards = new Set(request.shards);
+  const inFlight = new Set(request.inFlight);
+  const held = new Set(request.held);
+  const taken: PendingEvent[] = [];
+  for (const record of tables.outbox.pending.values()) {
+    if (!shards.has(record.shard) || inFlight.has(record.id) || held.has(record.key)) continue;
+    if (taken.length === request.limit) break;
+    const { availableAt, ...event } = record;
+    taken.push({ ...event, waitMs: Math.max(0, availableAt - tables.now()) });
+  }
+  return taken;
+}
+
+function settle(tables: Tables, { epoch, sent, failed, dead }: Settlement): void {
+  tables.getWorker(epoch);
+  for (const id of sent) tables.outbox.pending.delete(id);
+  for (const event of failed) tables.outbox.postpone(event, tables.now());
+  for (const event of dead) tables.outbox.bury(event, tables.now());
+}

@@ -1,0 +1,217 @@
+-- The outbox: events that wait to be published, and those that could not be.
+-- Without downtime: yes, it only creates. Runs inside one transaction.
+--
+-- saga_outbox is a log: rows are inserted and never changed, and old days leave as partitions. What is still to be sent
+-- stands in saga_outbox_pending, as narrow as can be, since deleting its row is what a relay writes for each event.
+-- An event is pending as long as it has a row there.
+
+create sequence {{schema}}.saga_outbox_id as bigint;
+
+create table {{schema}}.saga_outbox (
+  -- Of two transactions of which one began after the other had committed, the later one has the higher ids.
+  id bigint not null default nextval('{{schema}}.saga_outbox_id'),
+  created_at timestamptz not null,
+  shard smallint not null,
+  event_id text collate "C" not null,
+  topic text collate "C" not null,
+  partition_key text collate "C" not null,
+  event_type text collate "C" not null,
+  source text not null,
+  aggregate_type text collate "C",
+  aggregate_id text collate "C",
+  correlation_id text collate "C",
+  saga_id text collate "C",
+  traceparent text,
+  headers text,
+  payload text,
+  payload_bytes bytea,
+  primary key (id, created_at)
+) partition by range (created_at);
+-- The flow of one correlation id. Paid for only by those who set one.
+create index saga_outbox_by_correlation on {{schema}}.saga_outbox (correlation_id, id) where correlation_id is not null;
+
+create table {{schema}}.saga_outbox_pending (
+  id bigint primary key,
+  created_at timestamptz not null,
+  -- Not before this time, nor what follows it in its key. Null: at once.
+  available_at timestamptz,
+  shard smallint not null,
+  attempts smallint not null default 0,
+  partition_key text collate "C" not null,
+  last_error text
+) with (
+  -- Rows live for moments: what is dead is cleared away by number, not by share, and at once.
+  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0,
+  autovacuum_vacuum_insert_scale_factor = 1, vacuum_truncate = off);
+
+-- Who relays which shard of keys. A shard whose owner is fenced is nobody's.
+create table {{schema}}.saga_outbox_shards (
+  shard smallint primary key,
+  owner bigint
+) with (fillfactor = 30);
+insert into {{schema}}.saga_outbox_shards (shard) select generate_series(0, 63);
+
+-- Workers that relay.
+alter table {{schema}}.saga_workers add column relays boolean not null default false;
+
+create sequence {{schema}}.saga_dead_letter_id as bigint;
+
+create table {{schema}}.saga_dead_letters (
+  id bigint not null default nextval('{{schema}}.saga_dead_letter_id'),
+  died_at timestamptz not null,
+  -- The consumer that could not process it; null when no broker would have it.
+  consumer_name text collate "C",
+  event_id text collate "C" not null,
+  topic text collate "C" not null,
+  partition_key text collate "C" not null,
+  event_type text collate "C" not null,
+  source text not null,
+  aggregate_type text collate "C",
+  aggregate_id text collate "C",
+  correlation_id text collate "C",
+  saga_id text collate "C",
+  traceparent text,
+  headers text,
+  payload text,
+  payload_bytes bytea,
+  created_at timestamptz not null,
+  attempts integer not null,
+  error_code text not null,
+  error text not null,
+  stack text,
+  redriven_at timestamptz,
+  redriven_by text,
+  primary key (id, died_at)
+) partition by range (died_at);
+create index saga_dead_letters_open on {{schema}}.saga_dead_letters (id) where redriven_at is null;
+
+-- Rows of saga_outbox, one array for each column.
+create type {{schema}}.outbox_columns as (
+  shard integer[], event_id text[], topic text[], key text[], type text[], source text[], aggregate_type text[],
+  aggregate_id text[], correlation_id text[], saga_id text[], traceparent text[], headers text[], payload text[],
+  payload_bytes text[]);
+
+-- Adds events in the transaction that calls it.
+create function {{schema}}.add_events(p_events {{schema}}.outbox_columns, p_now timestamptz) returns void
+language sql as $$
+  with logged as (
+    insert into {{schema}}.saga_outbox (
+        created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id, saga_id,
+        traceparent, headers, payload, payload_bytes)
+      select coalesce(p_now, clock_timestamp()), e.shard, e.event_id, e.topic, e.key, e.type, e.source, e.aggregate_type, e.aggregate_id, e.correlation_id,
+          e.saga_id, e.traceparent, e.headers, e.payload, decode(e.payload_bytes, 'base64')
+        from unnest(p_events.shard, p_events.event_id, p_events.topic, p_events.key, p_events.type, p_events.source,
+            p_events.aggregate_type, p_events.aggregate_id, p_events.correlation_id, p_events.saga_id,
+            p_events.traceparent, p_events.headers, p_events.payload, p_events.payload_bytes)
+          with ordinality e(shard, event_id, topic, key, type, source, aggregate_type, aggregate_id, correlation_id,
+            saga_id, traceparent, headers, payload, payload_bytes, n)
+        order by e.n
+      returning id, created_at, shard, partition_key)
+  insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key)
+    select l.id, l.created_at, l.shard, l.partition_key from logged l
+$$;
+
+-- Takes free shards up to a fair share, and answers those that this relay holds.
+create function {{schema}}.balance_shards(p_epoch bigint) returns table (held smallint[], share integer)
+language plpgsql as $$
+declare
+  v_share integer;
+begin
+  perform {{schema}}.hold_fence(p_epoch);
+  update {{schema}}.saga_workers w set relays = true where w.epoch = p_epoch and not w.relays;
+  select ceil(64.0 / count(*)) into v_share from {{schema}}.saga_workers w where w.relays and w.fenced_at is null;
+  update {{schema}}.saga_outbox_shards s set owner = p_epoch
+    where s.shard in (
+      select f.shard from {{schema}}.saga_outbox_shards f where f.owner is null
+        order by f.shard
+        limit greatest(0, v_share - (select count(*) from {{schema}}.saga_outbox_shards o where o.owner = p_epoch))
+        for update skip locked);
+  return query select array_agg(s.shard order by s.shard), v_share
+    from {{schema}}.saga_outbox_shards s where s.owner = p_epoch;
+end $$;
+
+-- The oldest pending events after p_after of the shards whose bits are set, without those in flight and those of held
+-- keys. Ids first and events after, so that the partitions that are read are known before that plan starts.
+create function {{schema}}.take_events(
+  p_after bigint, p_shards bigint, p_limit integer, p_in_flight bigint[], p_held text[], p_now timestamptz
+) returns table (
+  id bigint, wait_ms bigint, attempts smallint, created_ms bigint, shard smallint, event_id text, topic text, key text,
+  type text, source text, aggregate_type text, aggregate_id text, correlation_id text, saga_id text, traceparent text,
+  headers text, payload text, payload_bytes bytea
+) language plpgsql
+  set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off
+  set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_ids bigint[];
+  v_from timestamptz;
+  v_to timestamptz;
+begin
+  select array_agg(c.id order by c.id), min(c.created_at), max(c.created_at) into v_ids, v_from, v_to from (
+    select p.id, p.created_at from {{schema}}.saga_outbox_pending p
+      where p.id > p_after and (p_shards >> p.shard) & 1 = 1
+        and not exists (select from unnest(p_in_flight) f(id) where f.id = p.id)
+        and not exists (select from unnest(p_held) h(key) where h.key = p.partition_key)
+      order by p.id limit p_limit) c;
+  if v_ids is null then return; end if;
+  return query
+    select p.id, greatest(0, ceil(extract(epoch from p.available_at - v_now) * 1000))::bigint, p.attempts,
+        floor(extract(epoch from p.created_at) * 1000)::bigint, p.shard,
+        o.event_id, o.topic, o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id, o.correlation_id,
+        o.saga_id, o.traceparent, o.headers, o.payload, o.payload_bytes
+      from unnest(v_ids) t(id)
+      cross join lateral (
+        select * from {{schema}}.saga_outbox_pending p where p.id = t.id offset 0) p
+      cross join lateral (
+        select * from {{schema}}.saga_outbox o
+          where o.id = p.id and o.created_at between v_from and v_to and o.created_at = p.created_at offset 0) o
+      order by p.id;
+end $$;
+
+-- Notes what became of events. What is sent is deleted; what failed waits; what is dead goes to the dead letters.
+create function {{schema}}.settle_events(
+  p_epoch bigint, p_now timestamptz, p_sent bigint[], p_failed json, p_dead json
+) returns void language plpgsql
+  set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+  set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+begin
+  perform 1 from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share;
+  if not found then perform {{schema}}.hold_fence(p_epoch); end if;
+  delete from {{schema}}.saga_outbox_pending p using unnest(p_sent) s(id) where p.id = s.id;
+  if p_failed is not null then
+    update {{schema}}.saga_outbox_pending p set
+        attempts = f.attempts, available_at = v_now + f.delay * interval '1 ms', last_error = f.error
+      from json_to_recordset(p_failed) f(id bigint, attempts smallint, delay bigint, error text) where p.id = f.id;
+  end if;
+  if p_dead is not null then
+    with gone as (
+      delete from {{schema}}.saga_outbox_pending p
+        using json_to_recordset(p_dead) d(id bigint, attempts integer, code text, error text) where p.id = d.id
+        returning p.id, p.created_at, d.attempts, d.code, d.error)
+    insert into {{schema}}.saga_dead_letters (
+        died_at, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
+        saga_id, traceparent, headers, payload, payload_bytes, created_at, attempts, error_code, error)
+      select v_now, o.event_id, o.topic, o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id,
+          o.correlation_id, o.saga_id, o.traceparent, o.headers, o.payload, o.payload_bytes, o.created_at,
+          g.attempts, g.code, g.error
+        from gone g join {{schema}}.saga_outbox o on o.id = g.id and o.created_at = g.created_at
+        order by o.id;
+  end if;
+end $$;
+
+-- Ids given out so far, and which transactions may still bring pending rows with such ids to light: whoever inserts one
+-- holds a lock on the table until it has committed, and had it before it took an id. So the ids are read first.
+create function {{schema}}.undecided_ids() returns table (last_id bigint, writers text) language plpgsql volatile as $$
+declare
+  v_last bigint;
+begin
+  select s.last_value into v_last from {{schema}}.saga_outbox_id s;
+  return query select v_last, coalesce(string_agg(l.virtualtransaction, ' '), '') from pg_locks l
+    where l.locktype = 'relation' and l.relation = '{{schema}}.saga_outbox_pending'::regclass
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+      and l.mode = 'RowExclusiveLock' and l.granted;
+end $$;

@@ -1,0 +1,186 @@
+import type { SqlRunner } from "../../core/definition/context.ts";
+import { must } from "../../core/must.ts";
+import type {
+  Backlog,
+  OutboxRow,
+  OutboxStorage,
+  PendingEvent,
+  Settlement,
+  ShardShare,
+  TakeRequest,
+} from "../../ports/outbox.ts";
+import { int4Array, int8Array, textArray } from "./binary-arrays.ts";
+import type { TextRow } from "./connection.ts";
+import type { Database } from "./database.ts";
+import { toSagaError } from "./errors.ts";
+import type { Hints } from "./hints.ts";
+import { toParameters } from "./outbox-columns.ts";
+import { UndecidedIds } from "./undecided-ids.ts";
+
+/** Parameters of one statement are counted by 16 bits. */
+const eventsPerStatement = 1_000;
+
+/** Where a relay's reading begins, while it holds the same shards. */
+interface Place {
+  readonly shards: string;
+  /** Nothing of these shards is pending up to here. */
+  after: number;
+}
+
+/** Events that wait to be published. */
+export class PostgresOutbox implements OutboxStorage {
+  readonly #database: Database;
+  readonly #hints: Hints;
+  readonly #undecided: UndecidedIds;
+  readonly #places = new Map<number, Place>();
+
+  constructor(parts: { database: Database; hints: Hints }) {
+    this.#database = parts.database;
+    this.#hints = parts.hints;
+    this.#undecided = new UndecidedIds(parts.database);
+  }
+
+  async addIn(tx: SqlRunner, events: readonly OutboxRow[]): Promise<void> {
+    try {
+      for (let i = 0; i < events.length; i += eventsPerStatement) {
+        const some = events.slice(i, i + eventsPerStatement);
+        await tx(this.#toInsert(some.length), [this.#database.now(), ...some.flatMap(toParameters)]);
+      }
+    } catch (error) {
+      // Whatever went wrong, it is in the caller's transaction: nothing of ours was committed.
+      throw toSagaError(error, { commits: false });
+    }
+    this.#hints.tell("outbox");
+  }
+
+  #toInsert(count: number): string {
+    const { addEventsHead, addEventsTail } = this.#database.sql;
+    const rows = Array.from({ length: count }, (_, row) => toValues(row * columnCasts.length));
+    return `${addEventsHead} values ${rows.join(", ")} ${addEventsTail}`;
+  }
+
+  async balance(epoch: number): Promise<ShardShare> {
+    const { sql } = this.#database;
+    const [row] = await this.#database.write({ text: sql.balanceShards, values: [epoch] });
+    must(row !== undefined, "a share is answered");
+    return { shards: JSON.parse(row["held"] ?? "[]") as number[], share: Number(row["share"]) };
+  }
+
+  async release({
+    epoch,
+    shards,
+  }: {
+    readonly epoch: number;
+    readonly shards: readonly number[];
+  }): Promise<void> {
+    const values = [epoch, int4Array(shards)];
+    await this.#database.write({ text: this.#database.sql.releaseShards, values });
+    this.#hints.tell("outbox");
+  }
+
+  async take({
+    epoch,
+    shards,
+    limit,
+    inFlight,
+    held,
+    heldFrom,
+  }: TakeRequest): Promise<readonly PendingEvent[]> {
+    const place = this.#placeOf(epoch, shards);
+    const decided = await this.#undecided.mark();
+    const values = [
+      place.after,
+      maskOf(shards),
+      limit,
+      int8Array(inFlight),
+      textArray(held),
+      this.#database.now(),
+    ];
+    const rows = await this.#database.read({ text: this.#database.sql.takeEvents, values });
+    const events = rows.map(toEvent);
+    // What is pending after the mark is in flight, held, or among these; or there was no room for it.
+    const known = [heldFrom, events[0]?.id, least(inFlight)].filter((id) => id !== undefined);
+    place.after = Math.max(place.after, Math.min(decided, ...known.map((id) => id - 1)));
+    return events;
+  }
+
+  #placeOf(epoch: number, shards: readonly number[]): Place {
+    const names = shards.join();
+    const known = this.#places.get(epoch);
+    if (known?.shards === names) return known;
+    const place = { shards: names, after: 0 };
+    this.#places.set(epoch, place);
+    return place;
+  }
+
+  async settle({ epoch, sent, failed, dead }: Settlement): Promise<void> {
+    const toJson = (rows: readonly object[]) => (rows.length === 0 ? null : JSON.stringify(rows));
+    const delays = failed.map(({ id, attempts, delayMs, error }) => ({
+      id,
+      attempts,
+      delay: delayMs,
+      error,
+    }));
+    const values = [epoch, this.#database.now(), int8Array(sent), toJson(delays), toJson(dead)];
+    await this.#database.write({ text: this.#database.sql.settleEvents, values });
+  }
+
+  async backlog(): Promise<Backlog> {
+    const [row] = await this.#database.read({ text: this.#database.sql.outboxBacklog });
+    must(row !== undefined, "a count is answered");
+    const oldest = row["oldest"] ?? null;
+    return {
+      pending: Number(row["pending"]),
+      oldestAt: oldest === null ? null : Number(oldest),
+      dead: Number(row["dead"]),
+    };
+  }
+}
+
+/** Types of the columns in the order of {@link toParameters}; the last one comes as base64. */
+const columnCasts = ["smallint", ...Array.from({ length: 12 }, () => "text"), "bytes"];
+
+function toValues(first: number): string {
+  const values = columnCasts.map((cast, column) => {
+    const parameter = `$${first + column + 2}`; // the first one is the time
+    return cast === "bytes" ? `decode(${parameter}::text, 'base64')` : `${parameter}::${cast}`;
+  });
+  return `(coalesce($1::timestamptz, clock_timestamp()), ${values.join(", ")})`;
+}
+
+/** One bit for each shard, as the 64 bits of a `bigint`. */
+function maskOf(shards: readonly number[]): string {
+  let mask = 0n;
+  for (const shard of shards) mask |= 1n << BigInt(shard);
+  return BigInt.asIntN(64, mask).toString();
+}
+
+function least(ids: readonly number[]): number | undefined {
+  let lowest: number | undefined;
+  for (const id of ids) if (lowest === undefined || id < lowest) lowest = id;
+  return lowest;
+}
+
+function toEvent(row: TextRow): PendingEvent {
+  const text = (name: string) => row[name] ?? null;
+  const bytes = row["payload_bytes"] ?? null;
+  return {
+    id: Number(row["id"]),
+    createdAt: Number(row["created_ms"]),
+    attempts: Number(row["attempts"]),
+    waitMs: Number(row["wait_ms"] ?? 0),
+    shard: Number(row["shard"]),
+    eventId: String(row["event_id"]),
+    topic: String(row["topic"]),
+    key: String(row["key"]),
+    type: String(row["type"]),
+    source: String(row["source"]),
+    aggregateType: text("aggregate_type"),
+    aggregateId: text("aggregate_id"),
+    correlationId: text("correlation_id"),
+    sagaId: text("saga_id"),
+    traceparent: text("traceparent"),
+    headers: text("headers"),
+    payload: bytes === null ? String(row["payload"]) : Buffer.from(bytes.slice(2), "hex"),
+  };
+}
