@@ -40,12 +40,16 @@ export async function findKafkaJars(): Promise<JarSearch> {
   }
 }
 
-/** The user's cache; that of the machine when the server's user cannot reach root's. */
+/** The user's cache; that of the machine when we are root and the server's user cannot reach ours. */
 async function findCache(): Promise<string> {
-  const home = homedir();
-  const own = process.env["XDG_CACHE_HOME"] || path.join(home, ".cache");
-  const isReachable = serverUser() === undefined || (await everyoneMayPass(existsSync(own) ? own : home));
+  const own = process.env["XDG_CACHE_HOME"] || path.join(homedir(), ".cache");
+  const isReachable = serverUser() === undefined || (await everyoneMayPass(toExisting(own)));
   return path.join(isReachable ? own : "/var/cache", "sagaz");
+}
+
+/** That folder, or the nearest above it that is there already. */
+function toExisting(folder: string): string {
+  return existsSync(folder) ? folder : toExisting(path.dirname(folder));
 }
 
 async function fetchJars(maven: string, jars: string): Promise<void> {
