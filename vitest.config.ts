@@ -30,7 +30,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "bench/**/*.test.ts"],
-          exclude: ["**/node_modules/**", "**/*.int.test.ts"],
+          exclude: ["**/node_modules/**", "**/*.int.test.ts", "**/*.broker.test.ts"],
           testTimeout: 30_000, // against hanging: counted for coverage, beside a busy neighbour, all takes far longer
         },
       },
@@ -56,6 +56,16 @@ export default defineConfig({
           globalSetup: ["tools/postgres-for-tests.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "brokers",
+          include: ["packages/*/src/**/*.broker.test.ts", "tools/**/*.broker.test.ts"],
+          globalSetup: ["tools/brokers-for-tests.ts"],
+          testTimeout: 120_000, // a Kafka takes 3 s to start, and beside a busy neighbour far longer
+          hookTimeout: 120_000,
         },
       },
       {

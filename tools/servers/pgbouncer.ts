@@ -1,19 +1,13 @@
-import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { promisify } from "node:util";
+import { findProgram, type Search } from "./debian-package.ts";
 import { findFreePort } from "./free-port.ts";
 import { runSql } from "./postgres-databases.ts";
 import { makeScratchFolder, removeScratchFolder } from "./scratch-folder.ts";
 import { startServerProcess, type ServerProcess } from "./server-process.ts";
 import { waitUntil } from "./wait-until.ts";
 
-const installTimeoutMs = 180_000;
 const startTriesMax = 5;
-
-/** A program for tests, or why there is none on this machine: the reason goes into the name of the skipped test. */
-export type Search = { readonly program: string } | { readonly missing: string };
 
 /** How the pooler hands out server connections. */
 export interface PgBouncerOptions {
@@ -34,22 +28,9 @@ export interface TestPgBouncer {
   stop(): Promise<void>;
 }
 
-/**
- * Finds PgBouncer, and installs Debian's package when it is missing and we are root.
- *
- * Never throws: where it cannot be had, `missing` says why.
- */
-export async function findPgBouncer(): Promise<Search> {
-  const installed = findInstalled();
-  if (installed !== undefined) return { program: installed };
-  if (process.getuid?.() !== 0) return { missing: "pgbouncer is not installed and we are not root" };
-  if (!existsSync("/usr/bin/apt-get"))
-    return { missing: "pgbouncer is not installed and there is no apt-get" };
-  const failure = await installPackage();
-  const program = findInstalled();
-  return program === undefined
-    ? { missing: `pgbouncer cannot be installed: ${failure ?? "no program"}` }
-    : { program };
+/** Finds PgBouncer as {@link findProgram} does. */
+export function findPgBouncer(): Promise<Search> {
+  return findProgram({ name: "pgbouncer", debianPackage: "pgbouncer" });
 }
 
 /**
@@ -71,27 +52,6 @@ export async function startPgBouncer(
   } catch (error) {
     await removeScratchFolder(scratch);
     throw error;
-  }
-}
-
-function findInstalled(): string | undefined {
-  const folders = ["/usr/sbin", "/usr/local/sbin", ...(process.env["PATH"] ?? "").split(path.delimiter)];
-  return folders.map((folder) => path.join(folder, "pgbouncer")).find((program) => existsSync(program));
-}
-
-async function installPackage(): Promise<string | undefined> {
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const run = (...args: string[]) => promisify(execFile)("apt-get", args, { env, timeout: installTimeoutMs });
-  const install = ["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", "pgbouncer"];
-  try {
-    await run(...install).catch(async () => {
-      // A fresh image has no package lists.
-      await run("update");
-      await run(...install);
-    });
-    return undefined;
-  } catch (error) {
-    return (error as Error).message.split("\n")[0];
   }
 }
 

@@ -34,7 +34,8 @@ export async function removeScratchFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
 }
 
-async function everyoneMayPass(folder: string): Promise<boolean> {
+/** True when any user can reach what lies in that folder: neither it nor a folder above it is closed to others. */
+export async function everyoneMayPass(folder: string): Promise<boolean> {
   const { mode } = await stat(folder);
   if ((mode & 0o001) === 0) return false;
   const parent = path.dirname(folder);

@@ -13,6 +13,8 @@ export interface ServerCommand {
   readonly env?: Readonly<Record<string, string>>;
   /** Removed by the guard when our process dies before the server was stopped. */
   readonly scratchFolder?: string;
+  /** What the guard ends it with: `QUIT` (the default) unless the server takes that for something else, as Java does. */
+  readonly guardSignal?: "QUIT" | "KILL";
 }
 
 /** A server process of ours, known by its pid. */
@@ -34,7 +36,7 @@ export interface ServerProcess {
  */
 const guardScript = `
 while read -r _; do :; done
-kill -CONT "$1" 2>/dev/null; kill -QUIT "$1" 2>/dev/null
+kill -CONT "$1" 2>/dev/null; kill "-$3" "$1" 2>/dev/null
 i=0; while kill -0 "$1" 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done
 kill -KILL "$1" 2>/dev/null
 [ -n "$2" ] && rm -rf "$2"
@@ -63,13 +65,14 @@ export async function startServerProcess(options: ServerCommand): Promise<Server
     child.once("error", (cause) => reject(new Error(`${options.command} cannot be run.`, { cause })));
     child.once("spawn", resolve);
   });
-  guard(child, options.scratchFolder ?? "");
+  guard(child, options);
   child.unref();
   return describe(child, exited, options.logFile);
 }
 
-function guard(child: ChildProcess, scratchFolder: string): void {
-  const watcher = spawn("/bin/sh", ["-c", guardScript, "sagaz-guard", String(child.pid), scratchFolder], {
+function guard(child: ChildProcess, { scratchFolder = "", guardSignal = "QUIT" }: ServerCommand): void {
+  const args = [String(child.pid), scratchFolder, guardSignal];
+  const watcher = spawn("/bin/sh", ["-c", guardScript, "sagaz-guard", ...args], {
     cwd: "/",
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
