@@ -39,7 +39,14 @@ export type * from "./storage/memory/index.ts";
 export { createStorage } from "./storage/create.ts";
 export type * from "./ports/storage.ts";
 
-// What carries its events.
+// Its events, and what carries them.
+export { Outbox } from "./runtime/delivery/outbox.ts";
+export type { OutboxOptions } from "./runtime/delivery/outbox.ts";
+export { OutboxWorker } from "./runtime/delivery/outbox-worker.ts";
+export type { OutboxWorkerHealth, OutboxWorkerOptions } from "./runtime/delivery/outbox-worker.ts";
+export type { RelayCounts } from "./runtime/delivery/relay.ts";
+export type { PoisonPolicy } from "./runtime/delivery/verdict.ts";
+export type { OutboxEvent } from "./core/delivery/outbox-event.ts";
 export { InMemoryBroker } from "./brokers/memory/index.ts";
 export type { InMemoryBrokerOptions } from "./brokers/memory/index.ts";
 export { createBroker } from "./brokers/create.ts";

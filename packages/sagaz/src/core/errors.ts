@@ -284,7 +284,11 @@ export const ERRORS = {
     sentence: "the embedded PostgreSQL in {dataDir} did not start: {message}",
   },
 
-  // Brokers.
+  // Events and brokers.
+  SAGAZ_INVALID_EVENT: {
+    retryable: false,
+    sentence: "an event cannot be published: its {what} is {value}; {rule}.",
+  },
   SAGAZ_BROKER_UNAVAILABLE: { retryable: true, sentence: "{broker} cannot be reached: {message}" },
   SAGAZ_BROKER_HELD_BACK: {
     retryable: true,

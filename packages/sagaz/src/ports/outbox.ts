@@ -1,7 +1,7 @@
 import type { SqlRunner } from "../core/definition/context.ts";
+import type { OutboxRow } from "../core/delivery/outbox-event.ts";
 
-/** Keys are spread over so many shards; so many relays at most can work at a time. Part of what is stored. */
-export const OUTBOX_SHARDS = 64;
+export type { OutboxRow } from "../core/delivery/outbox-event.ts";
 
 /**
  * Events that wait to be published. Written in the transaction that they report, so they exist if and only if it
@@ -34,31 +34,6 @@ export interface OutboxStorage {
   backlog(): Promise<Backlog>;
 }
 
-/** An event as it is stored. */
-export interface OutboxRow {
-  /** Of the event, not of the row: `ce_id`. */
-  readonly eventId: string;
-  readonly topic: string;
-  /** Events of one key are published in order. */
-  readonly key: string;
-  /** {@link shardOf} the key. */
-  readonly shard: number;
-  /** `ce_type`. */
-  readonly type: string;
-  /** `ce_source`. */
-  readonly source: string;
-  readonly aggregateType: string | null;
-  /** `ce_subject`. */
-  readonly aggregateId: string | null;
-  readonly correlationId: string | null;
-  readonly sagaId: string | null;
-  readonly traceparent: string | null;
-  /** Further headers: JSON text of a flat object of strings, or null. */
-  readonly headers: string | null;
-  /** JSON text, or bytes of whatever kind. */
-  readonly payload: string | Uint8Array;
-}
-
 /** An event that waits. */
 export interface PendingEvent extends OutboxRow {
   readonly id: number;
@@ -83,11 +58,14 @@ export interface TakeRequest {
   readonly shards: readonly number[];
   readonly limit: number;
   /** Ids that were taken and are not settled yet: left out. */
-  readonly inFlight: readonly number[];
+  readonly inFlight: Iterable<number>;
   /** Keys whose events are left out. */
   readonly held: readonly string[];
-  /** The lowest id of an event of a held key that is known to wait; undefined when there is none. */
-  readonly heldFrom: number | undefined;
+  /**
+   * Events from this id on that this relay has taken, or left out, before are wanted again. Undefined: only what is new
+   * need be found.
+   */
+  readonly again: number | undefined;
 }
 
 /** What became of events. */

@@ -10,6 +10,7 @@ import { Endings } from "./endings.ts";
 import { PAYLOAD_BYTES_MAX } from "./payload.ts";
 import { Registry } from "./registry.ts";
 import { Sagas } from "./sagas.ts";
+import { joinStorage, leaveStorage } from "./storage-users.ts";
 import { systemChance, systemClock } from "./system.ts";
 import { Worker } from "./worker.ts";
 
@@ -112,8 +113,7 @@ export class SagaOrchestrator implements AsyncDisposable {
 
   async #start(): Promise<void> {
     if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "orchestrator" });
-    usersOf(this.#storage).add(this);
-    await this.#storage.start();
+    await joinStorage(this.#storage, this);
     await this.#worker.start();
     this.#unlisten = this.#storage.listen((hint) => {
       if (hint === "ended") this.#endings.hint();
@@ -137,23 +137,12 @@ export class SagaOrchestrator implements AsyncDisposable {
     await this.#worker.stop();
     this.#unlisten?.();
     this.#endings.stop();
-    const left = usersOf(this.#storage);
-    left.delete(this);
-    if (left.size === 0) await this.#storage.stop();
+    await leaveStorage(this.#storage, this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
-}
-
-/** Orchestrators of this process by storage: the one that stops first must not take it away from the others. */
-const users = new WeakMap<SagaStorage, Set<SagaOrchestrator>>();
-
-function usersOf(storage: SagaStorage): Set<SagaOrchestrator> {
-  const known = users.get(storage) ?? new Set();
-  users.set(storage, known);
-  return known;
 }
 
 function checkOptions(options: OrchestratorOptions): void {

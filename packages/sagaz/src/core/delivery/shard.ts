@@ -1,3 +1,6 @@
+/** Keys are spread over so many shards; so many relays at most can work at a time. Part of what is stored. */
+export const OUTBOX_SHARDS = 64;
+
 /**
  * The shard of a key: FNV-1a (32 bits; Fowler, Noll, Vo) over its UTF-16 units, so that every process, and every
  * storage, finds the same one.

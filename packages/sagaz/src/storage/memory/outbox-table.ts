@@ -1,4 +1,4 @@
-import { OUTBOX_SHARDS } from "../../ports/outbox.ts";
+import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
 import type { DeadEvent, FailedEvent, OutboxRow, PendingEvent } from "../../ports/outbox.ts";
 
 /** An event that waits, and until when. */

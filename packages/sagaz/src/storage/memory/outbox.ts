@@ -1,4 +1,4 @@
-import { OUTBOX_SHARDS } from "../../ports/outbox.ts";
+import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
 import type { OutboxStorage, PendingEvent, Settlement, TakeRequest } from "../../ports/outbox.ts";
 import type { Tables } from "./tables.ts";
 import type { Transactions } from "./transactions.ts";

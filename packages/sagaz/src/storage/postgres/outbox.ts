@@ -23,7 +23,7 @@ const eventsPerStatement = 1_000;
 /** Where a relay's reading begins, while it holds the same shards. */
 interface Place {
   readonly shards: string;
-  /** Nothing of these shards is pending up to here. */
+  /** Up to here the relay has been told of everything, and nothing new can come to light. */
   after: number;
 }
 
@@ -78,29 +78,25 @@ export class PostgresOutbox implements OutboxStorage {
     this.#hints.tell("outbox");
   }
 
-  async take({
-    epoch,
-    shards,
-    limit,
-    inFlight,
-    held,
-    heldFrom,
-  }: TakeRequest): Promise<readonly PendingEvent[]> {
+  async take(request: TakeRequest): Promise<readonly PendingEvent[]> {
+    const { epoch, shards, limit, held, again } = request;
     const place = this.#placeOf(epoch, shards);
+    if (again !== undefined) place.after = Math.min(place.after, again - 1);
+    const inFlight = new Set<number>();
+    for (const id of request.inFlight) if (id > place.after) inFlight.add(id);
     const decided = await this.#undecided.mark();
-    const values = [
-      place.after,
-      maskOf(shards),
-      limit,
-      int8Array(inFlight),
-      textArray(held),
-      this.#database.now(),
-    ];
+    const mostRows = limit + inFlight.size;
+    const values = [place.after, maskOf(shards), mostRows, textArray(held), this.#database.now()];
     const rows = await this.#database.read({ text: this.#database.sql.takeEvents, values });
-    const events = rows.map(toEvent);
-    // What is pending after the mark is in flight, held, or among these; or there was no room for it.
-    const known = [heldFrom, events[0]?.id, least(inFlight)].filter((id) => id !== undefined);
-    place.after = Math.max(place.after, Math.min(decided, ...known.map((id) => id - 1)));
+    const fresh = rows.map(toEvent).filter(({ id }) => !inFlight.has(id));
+    // Some of what was in flight when this began is settled by now, and has left room for more than was asked for.
+    const events = fresh.slice(0, limit);
+    const isAll = rows.length < mostRows && events.length === fresh.length;
+    const readTo = isAll
+      ? decided
+      : Number((events.length < fresh.length ? events.at(-1)?.id : rows.at(-1)?.["id"]) ?? 0);
+    // All that is decided, as far as this has read, is known now: in flight, held, or among these.
+    place.after = Math.max(place.after, Math.min(decided, readTo));
     return events;
   }
 
@@ -153,12 +149,6 @@ function maskOf(shards: readonly number[]): string {
   let mask = 0n;
   for (const shard of shards) mask |= 1n << BigInt(shard);
   return BigInt.asIntN(64, mask).toString();
-}
-
-function least(ids: readonly number[]): number | undefined {
-  let lowest: number | undefined;
-  for (const id of ids) if (lowest === undefined || id < lowest) lowest = id;
-  return lowest;
 }
 
 function toEvent(row: TextRow): PendingEvent {

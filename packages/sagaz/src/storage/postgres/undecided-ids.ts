@@ -28,7 +28,11 @@ export class UndecidedIds {
     this.#askedAt = now;
     const [row] = await this.#database.read({ text: this.#database.sql.undecidedIds });
     must(row !== undefined, "the ids are answered");
-    const writers = new Set(String(row["writers"]).split(" "));
+    const writers = new Set(
+      String(row["writers"])
+        .split(" ")
+        .filter((writer) => writer !== ""),
+    );
     const before = this.#generation;
     if (!before?.writers.some((writer) => writers.has(writer))) {
       this.#mark = before?.lastId ?? 0;

@@ -130,43 +130,43 @@ begin
     from {{schema}}.saga_outbox_shards s where s.owner = p_epoch;
 end $$;
 
--- The oldest pending events after p_after of the shards whose bits are set, without those in flight and those of held
--- keys. Ids first and events after, so that the partitions that are read are known before that plan starts.
+-- The oldest pending events after p_after of the shards whose bits are set, without those of held keys. Ids first and
+-- events after, so that the partitions that are read are known before that plan starts.
 create function {{schema}}.take_events(
-  p_after bigint, p_shards bigint, p_limit integer, p_in_flight bigint[], p_held text[], p_now timestamptz
+  p_after bigint, p_shards bigint, p_limit integer, p_held text[], p_now timestamptz
 ) returns table (
-  id bigint, wait_ms bigint, attempts smallint, created_ms bigint, shard smallint, event_id text, topic text, key text,
+  id bigint, wait_ms bigint, attempts integer, created_ms bigint, shard smallint, event_id text, topic text, key text,
   type text, source text, aggregate_type text, aggregate_id text, correlation_id text, saga_id text, traceparent text,
   headers text, payload text, payload_bytes bytea
 ) language plpgsql
-  set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off
-  set plan_cache_mode = force_generic_plan
+  set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
+  set enable_mergejoin = off set enable_memoize = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
   v_ids bigint[];
+  v_created timestamptz[];
+  v_attempts integer[];
+  v_waits bigint[];
   v_from timestamptz;
   v_to timestamptz;
 begin
-  select array_agg(c.id order by c.id), min(c.created_at), max(c.created_at) into v_ids, v_from, v_to from (
-    select p.id, p.created_at from {{schema}}.saga_outbox_pending p
-      where p.id > p_after and (p_shards >> p.shard) & 1 = 1
-        and not exists (select from unnest(p_in_flight) f(id) where f.id = p.id)
-        and not exists (select from unnest(p_held) h(key) where h.key = p.partition_key)
-      order by p.id limit p_limit) c;
+  select array_agg(c.id), array_agg(c.created_at), array_agg(c.attempts),
+      array_agg(greatest(0, ceil(extract(epoch from c.available_at - v_now) * 1000))),
+      min(c.created_at), max(c.created_at)
+    into v_ids, v_created, v_attempts, v_waits, v_from, v_to from (
+      select p.id, p.created_at, p.attempts, p.available_at from {{schema}}.saga_outbox_pending p
+        where p.id > p_after and (p_shards >> p.shard) & 1 = 1 and p.partition_key <> all (p_held)
+        order by p.id limit p_limit) c;
   if v_ids is null then return; end if;
   return query
-    select p.id, greatest(0, ceil(extract(epoch from p.available_at - v_now) * 1000))::bigint, p.attempts,
-        floor(extract(epoch from p.created_at) * 1000)::bigint, p.shard,
+    select t.id, t.wait_ms, t.attempts, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard,
         o.event_id, o.topic, o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id, o.correlation_id,
         o.saga_id, o.traceparent, o.headers, o.payload, o.payload_bytes
-      from unnest(v_ids) t(id)
-      cross join lateral (
-        select * from {{schema}}.saga_outbox_pending p where p.id = t.id offset 0) p
+      from unnest(v_ids, v_created, v_attempts, v_waits) t(id, created_at, attempts, wait_ms)
       cross join lateral (
         select * from {{schema}}.saga_outbox o
-          where o.id = p.id and o.created_at between v_from and v_to and o.created_at = p.created_at offset 0) o
-      order by p.id;
+          where o.id = t.id and o.created_at = t.created_at and o.created_at between v_from and v_to offset 0) o;
 end $$;
 
 -- Notes what became of events. What is sent is deleted; what failed waits; what is dead goes to the dead letters.

@@ -17,7 +17,7 @@ select array_to_json(b.held)::text as held, b.share::text as share from {{schema
 update {{schema}}.saga_outbox_shards s set owner = null where s.owner = $1::bigint and s.shard = any ($2::integer[])
 
 -- name: takeEvents
-select * from {{schema}}.take_events($1, $2, $3, $4, $5, $6)
+select * from {{schema}}.take_events($1, $2, $3, $4, $5)
 
 -- name: settleEvents
 select {{schema}}.settle_events($1, $2, $3, $4, $5)

@@ -1,0 +1,53 @@
+import type { Clock } from "../../ports/clock.ts";
+
+/** A key whose first waiting event may not be sent yet. */
+interface Hold {
+  /** The lowest id that waits. */
+  fromId: number;
+  readonly until: number;
+}
+
+/** Keys that stand still for a while: nothing of theirs is read, so that nothing overtakes what waits. */
+export class HeldKeys {
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #holds = new Map<string, Hold>();
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  hold(key: string, { fromId, forMs }: { readonly fromId: number; readonly forMs: number }): void {
+    this.#holds.set(key, { fromId, until: this.#clock.monotonic() + forMs });
+  }
+
+  /** True for an event of a key that stands still; it is found again with what it waits behind. */
+  has(key: string, id: number): boolean {
+    const hold = this.#holds.get(key);
+    if (!hold) return false;
+    hold.fromId = Math.min(hold.fromId, id);
+    return true;
+  }
+
+  /** Lets go of those whose time is over. Answers the lowest id of what may be waiting for that. */
+  release(): number | undefined {
+    const now = this.#clock.monotonic();
+    let lowest: number | undefined;
+    for (const [key, { fromId, until }] of this.#holds) {
+      if (until > now) continue;
+      this.#holds.delete(key);
+      if (lowest === undefined || fromId < lowest) lowest = fromId;
+    }
+    return lowest;
+  }
+
+  keys(): readonly string[] {
+    return [...this.#holds.keys()];
+  }
+
+  /** Milliseconds until the next one is let go; undefined when none is held. */
+  nextIn(): number | undefined {
+    let least: number | undefined;
+    for (const { until } of this.#holds.values()) if (least === undefined || until < least) least = until;
+    return least === undefined ? undefined : Math.max(0, least - this.#clock.monotonic());
+  }
+}

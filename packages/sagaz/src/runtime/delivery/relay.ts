@@ -1,0 +1,337 @@
+import { toHeaders } from "../../core/delivery/envelope.ts";
+import { isSagaError, SagaError } from "../../core/errors.ts";
+import type { BrokerMessage, MessageBroker } from "../../ports/broker.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Log } from "../../ports/log.ts";
+import type { OutboxStorage, PendingEvent, Settlement } from "../../ports/outbox.ts";
+import { keepTrying } from "../patience.ts";
+import { HeldKeys } from "./held-keys.ts";
+import { Rest } from "./rest.ts";
+import { judgeBatch } from "./verdict.ts";
+import type { BatchVerdict, RefusalPolicy } from "./verdict.ts";
+
+/** Delays between looks while nothing is found, and between tries while the broker or the storage is away. */
+const LOOK_MS = { first: 2, most: 1_000 };
+const OUTAGE_MS = { first: 100, most: 5_000 };
+/** An event that may not be sent yet is looked at again after this time: somebody may send it meanwhile. */
+const UNAVAILABLE_MS = 100;
+/** How long a stop waits for the broker and the storage. */
+const STOP_MS = 10_000;
+/** Once in this time everything is looked through, whatever is thought to be known. */
+const READ_ALL_MS = 60_000;
+
+/** What a relay has done since it began. */
+export interface RelayCounts {
+  sent: number;
+  refused: number;
+  dead: number;
+  outages: number;
+}
+
+/** What a relay is made of. */
+export interface RelayParts {
+  readonly outbox: OutboxStorage;
+  readonly broker: MessageBroker;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly epoch: number;
+  /** Events that are read, and published, at a time. So many at most are sent twice after a crash, three times over. */
+  readonly batchMax: number;
+  readonly policy: RefusalPolicy;
+  readonly counts: RelayCounts;
+  /** False while the lease is in danger: then nothing is published. */
+  readonly mayPublish: () => boolean;
+  /** Somebody else holds the shards now. */
+  readonly onFenced: (epoch: number) => void;
+}
+
+/**
+ * Moves events from the outbox to the broker, for the shards that one epoch holds.
+ *
+ * Batches follow one another: the next is read, and the one before is noted as sent, while one is with the broker. So no
+ * key is ever in two batches at the broker, and no transaction is open while the broker is waited for. A crash between
+ * the broker's answer and the note sends a batch again; the inbox drops the copies.
+ */
+export class Relay {
+  readonly #parts: RelayParts;
+  readonly #held: HeldKeys;
+  readonly #rest: Rest;
+  readonly #backOffRest: Rest;
+  /** Taken and not settled, with their shards. */
+  readonly #inFlight = new Map<number, number>();
+  #shards: readonly number[] = [];
+  #mine: ReadonlySet<number> = new Set();
+  /** Shards to be given back, once nothing of theirs is in flight. */
+  #leaving: readonly number[] = [];
+  #ahead: Promise<readonly PendingEvent[]> | undefined;
+  #again: number | undefined;
+  #readAllAt: number;
+  #settling: Promise<unknown> = Promise.resolve();
+  #lookMs = LOOK_MS.first;
+  #outageMs = OUTAGE_MS.first;
+  #isClosed = false;
+  #isFenced = false;
+  /** Nobody waits for the last note any more. */
+  #isAbandoned = false;
+  #running: Promise<void> | undefined;
+  /** Since when the broker has not taken anything; undefined while it does. */
+  outage: SagaError | undefined;
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts;
+    this.#held = new HeldKeys(parts.clock);
+    this.#rest = new Rest(parts.clock);
+    this.#backOffRest = new Rest(parts.clock);
+    this.#readAllAt = parts.clock.monotonic();
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Ends after the batch that is with the broker; what is not settled then is sent again by whoever comes next. */
+  async stop(): Promise<void> {
+    this.close();
+    const ended = async () => {
+      await this.#running;
+      await this.#settling;
+    };
+    await Promise.race([ended(), pause(this.#parts.clock, STOP_MS)]);
+    this.#isAbandoned = true;
+  }
+
+  /** Begins nothing more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#rest.end();
+    this.#backOffRest.end();
+  }
+
+  /** Something may have been written. */
+  hint(): void {
+    this.#lookMs = LOOK_MS.first;
+    this.#rest.end();
+  }
+
+  /** These shards are ours, and of more than the share the rest goes back. */
+  hold(shards: readonly number[], share: number): void {
+    const kept = shards.slice(0, share);
+    this.#leaving = shards.slice(share);
+    if (kept.join() === this.#shards.join()) return void this.#giveBack();
+    this.#shards = kept;
+    this.#mine = new Set(kept);
+    this.#ahead = undefined;
+    this.hint();
+    void this.#giveBack();
+  }
+
+  async #giveBack(): Promise<void> {
+    const busy = new Set(this.#inFlight.values());
+    const free = this.#leaving.filter((shard) => !busy.has(shard));
+    if (free.length === 0) return;
+    this.#leaving = this.#leaving.filter((shard) => busy.has(shard));
+    const { outbox, epoch, log } = this.#parts;
+    // If it fails, the next balance finds them still ours.
+    await outbox.release({ epoch, shards: free }).catch((error: unknown) => {
+      log.warn("sagaz: shards could not be given back yet", { error: String(error) });
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isClosed) {
+      try {
+        await this.#round();
+      } catch (error) {
+        if (isSagaError(error, "SAGAZ_FENCED")) this.#fenced();
+        else await this.#storageAway(error);
+      }
+    }
+  }
+
+  async #round(): Promise<void> {
+    if (!this.#parts.mayPublish() || this.#shards.length === 0)
+      return void (await this.#rest.for(LOOK_MS.most));
+    const { events, isFull } = await this.#read();
+    const ready = this.#sift(events);
+    if (ready.length === 0) return this.#idle();
+    this.#lookMs = LOOK_MS.first;
+    for (const { id, shard } of ready) this.#inFlight.set(id, shard);
+    if (isFull) this.#readAhead();
+    await this.#send(ready);
+  }
+
+  // Reading.
+
+  async #read(): Promise<{ readonly events: readonly PendingEvent[]; readonly isFull: boolean }> {
+    const reading = this.#ahead ?? this.#take();
+    this.#ahead = undefined;
+    const events = await reading;
+    return { events, isFull: events.length === this.#parts.batchMax };
+  }
+
+  #take(): Promise<readonly PendingEvent[]> {
+    const { outbox, clock, epoch, batchMax } = this.#parts;
+    this.#wantAgain(this.#held.release());
+    if (clock.monotonic() - this.#readAllAt > READ_ALL_MS) {
+      this.#readAllAt = clock.monotonic();
+      this.#wantAgain(1);
+    }
+    const again = this.#again;
+    this.#again = undefined;
+    const held = this.#held.keys();
+    const inFlight = this.#inFlight.keys();
+    const request = { epoch, shards: this.#shards, limit: batchMax, inFlight, held, again };
+    return outbox.take(request).catch((error: unknown) => {
+      this.#wantAgain(again);
+      throw error;
+    });
+  }
+
+  /** What was read from this id on, and not sent, is to be read again. */
+  #wantAgain(id: number | undefined): void {
+    if (id !== undefined) this.#again = Math.min(this.#again ?? id, id);
+  }
+
+  #readAhead(): void {
+    this.#ahead = this.#take();
+    // It is awaited by the next round, or dropped: either way it must not end the process.
+    this.#ahead.catch(() => {});
+  }
+
+  /** Leaves out what may not be sent now, with all that follows it in its key. */
+  #sift(events: readonly PendingEvent[]): readonly PendingEvent[] {
+    return events.filter(({ id, key, shard, waitMs }) => {
+      // A shard may have gone while this was read.
+      if (!this.#mine.has(shard) || this.#held.has(key, id)) return false;
+      if (waitMs === 0) return true;
+      this.#held.hold(key, { fromId: id, forMs: Math.min(waitMs, UNAVAILABLE_MS) });
+      return false;
+    });
+  }
+
+  /** Nothing to do: looks again later and later, until somebody says that there is something. */
+  async #idle(): Promise<void> {
+    const delayMs = Math.min(this.#lookMs, this.#held.nextIn() ?? LOOK_MS.most);
+    this.#lookMs = Math.min(this.#lookMs * 2, LOOK_MS.most);
+    if (await this.#rest.for(delayMs)) this.#lookMs = LOOK_MS.first;
+  }
+
+  // Sending.
+
+  async #send(events: readonly PendingEvent[]): Promise<void> {
+    const { policy, counts } = this.#parts;
+    const answers = await this.#publish(events.map(toMessage));
+    const verdict = judgeBatch(events, answers, policy);
+    const { sent, failed, dead, outage } = verdict;
+    counts.sent += sent.length;
+    counts.refused += failed.length + dead.length;
+    counts.dead += dead.length;
+    if (sent.length < events.length) await this.#holdBack(events, verdict);
+    await this.#settling;
+    this.#settling = this.#settle(verdict);
+    if (outage) await this.#brokerAway(outage);
+    else this.#brokerBack();
+  }
+
+  async #publish(messages: readonly BrokerMessage[]): Promise<readonly (SagaError | undefined)[]> {
+    try {
+      return await this.#parts.broker.publish(messages);
+    } catch (error) {
+      const cause = isSagaError(error) && error.retryable ? error : undefined;
+      const { name: broker } = this.#parts.broker;
+      const away =
+        cause ??
+        new SagaError("SAGAZ_BROKER_UNAVAILABLE", { broker, message: String(error) }, { cause: error });
+      return messages.map(() => away);
+    }
+  }
+
+  /** What was not accepted is read anew, before anything that comes after it: what was read ahead is dropped. */
+  async #holdBack(events: readonly PendingEvent[], { sent, failed, dead }: BatchVerdict): Promise<void> {
+    const settled = new Set([...sent, ...failed.map(({ id }) => id), ...dead.map(({ id }) => id)]);
+    const delays = new Map(failed.map(({ id, delayMs }) => [id, delayMs]));
+    for (const { id, key } of events) {
+      const forMs = delays.get(id);
+      if (forMs !== undefined) this.#held.hold(key, { fromId: id, forMs });
+      if (settled.has(id)) continue;
+      this.#inFlight.delete(id);
+      this.#wantAgain(id);
+    }
+    const ahead = await this.#ahead?.catch(() => []);
+    this.#ahead = undefined;
+    this.#wantAgain(ahead?.[0]?.id);
+  }
+
+  /** Repeated until it is written: until then its events count as in flight, so nobody here sends them again. */
+  async #settle({ sent, failed, dead }: BatchVerdict): Promise<void> {
+    if (sent.length + failed.length + dead.length === 0) return;
+    const { outbox, clock, log, epoch } = this.#parts;
+    const settlement: Settlement = { epoch, sent, failed, dead };
+    for (const { id, code, error } of dead)
+      log.error("sagaz: an event went to the dead letters", { id, code, error });
+    const isWritten = await keepTrying(() => this.#noting(() => outbox.settle(settlement)), {
+      clock,
+      log,
+      what: "noting what was sent",
+      isWanted: () => !this.#isFenced && !this.#isAbandoned,
+    });
+    if (!isWritten) return this.#isFenced ? this.#fenced() : undefined;
+    for (const ids of [sent, failed.map(({ id }) => id), dead.map(({ id }) => id)])
+      for (const id of ids) this.#inFlight.delete(id);
+    if (this.#leaving.length > 0) void this.#giveBack();
+  }
+
+  async #noting(call: () => Promise<void>): Promise<void> {
+    try {
+      await call();
+    } catch (error) {
+      if (isSagaError(error, "SAGAZ_FENCED")) this.#isFenced = true;
+      throw error;
+    }
+  }
+
+  #fenced(): void {
+    this.close();
+    this.#parts.onFenced(this.#parts.epoch);
+  }
+
+  // Outages.
+
+  async #brokerAway(outage: SagaError): Promise<void> {
+    const { counts, log } = this.#parts;
+    counts.outages += 1;
+    if (!this.outage) log.warn("sagaz: the broker takes no events; they wait", { error: outage.message });
+    this.outage = outage;
+    await this.#backOff();
+  }
+
+  #brokerBack(): void {
+    if (this.outage) this.#parts.log.info("sagaz: the broker takes events again");
+    this.outage = undefined;
+    this.#outageMs = OUTAGE_MS.first;
+  }
+
+  async #storageAway(error: unknown): Promise<void> {
+    this.#ahead = undefined;
+    this.#parts.log.warn("sagaz: the outbox cannot be read", { error: String(error) });
+    await this.#backOff();
+  }
+
+  async #backOff(): Promise<void> {
+    if (this.#isClosed) return;
+    const delayMs = this.#outageMs * (0.5 + this.#parts.policy.luck() / 2);
+    this.#outageMs = Math.min(this.#outageMs * 2, OUTAGE_MS.most);
+    await this.#backOffRest.for(delayMs);
+  }
+}
+
+function pause(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    clock.setTimer(delayMs, resolve);
+  });
+}
+
+function toMessage(event: PendingEvent): BrokerMessage {
+  const { topic, key, payload, createdAt } = event;
+  return { topic, key, headers: toHeaders(event, createdAt), payload };
+}
