@@ -285,6 +285,16 @@ export const ERRORS = {
   },
 
   // Events and brokers.
+  SAGAZ_TOO_MANY_EVENTS: {
+    retryable: false,
+    sentence:
+      'step "{step}" publishes more events than eventsPerCallMax = {limit} in one call. Publish a list in one event, or split the step.',
+  },
+  SAGAZ_STEP_SETTLED: {
+    retryable: false,
+    sentence:
+      'step "{step}" has returned; what it publishes now cannot be recorded with its result. Await everything before the step returns.',
+  },
   SAGAZ_INVALID_EVENT: {
     retryable: false,
     sentence: "an event cannot be published: its {what} is {value}; {rule}.",

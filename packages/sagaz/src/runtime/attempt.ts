@@ -1,4 +1,6 @@
 import type { SqlRunner, StepContext, StepLog, StepMethod, UndoContext } from "../core/definition/context.ts";
+import { toOutboxRow } from "../core/delivery/outbox-event.ts";
+import type { OutboxEvent, OutboxRow } from "../core/delivery/outbox-event.ts";
 import { stepNameOf } from "../core/definition/decorators.ts";
 import { fromThrown, toRecordedError } from "../core/decide/outcome.ts";
 import type { Outcome } from "../core/decide/outcome.ts";
@@ -9,10 +11,26 @@ import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { SagaError } from "../core/errors.ts";
 import { keepJson } from "../core/json.ts";
+import type { SagaEvent } from "../core/saga/events.ts";
 import { findStep } from "../core/saga/state.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import type { Log } from "../ports/log.ts";
 import { validate } from "./payload.ts";
+
+const NONE: readonly never[] = [];
+
+/** What an attempt can achieve. */
+const RESULTS: ReadonlySet<SagaEvent["type"]> = new Set([
+  "step_done",
+  "step_compensated",
+  "late_effect",
+  "map_listed",
+  "timer_set",
+  "child_started",
+]);
+
+/** So many events may be published in one call of a function. */
+const EVENTS_PER_CALL_MAX = 1_000;
 
 /** What an attempt may look at. */
 export interface AttemptScope {
@@ -20,7 +38,7 @@ export interface AttemptScope {
   readonly state: SagaState;
   readonly log: Log;
   readonly payloadBytesMax: number;
-  /** Makes the id of a child saga. */
+  /** Makes the id of a child saga, or of an event. */
   newId(): string;
 }
 
@@ -30,6 +48,9 @@ export class Attempt implements LiveTask {
   readonly startedAt: number;
   abortedAt: number | undefined;
   abortedFor: "timeout" | "cut_off" | undefined;
+  /** Events to publish if what it returns is recorded. */
+  #published: OutboxRow[] | undefined;
+  #hasSettled = false;
   readonly #scope: AttemptScope;
   #controller: AbortController | undefined;
 
@@ -75,9 +96,42 @@ export class Attempt implements LiveTask {
       result = Promise.reject(thrown);
     }
     void result.then(
-      (value) => this.#returned(value, settled),
-      (thrown) => settled(this.#failed(thrown)),
+      (value) => {
+        this.#hasSettled = true;
+        this.#returned(value, settled);
+      },
+      (thrown) => {
+        this.#hasSettled = true;
+        settled(this.#failed(thrown));
+      },
     );
+  }
+
+  /** Keeps an event until the result is recorded. */
+  publish(event: OutboxEvent): void {
+    const { key: step } = this.task;
+    if (this.#hasSettled) throw new SagaError("SAGAZ_STEP_SETTLED", { step });
+    const published = (this.#published ??= []);
+    if (published.length >= EVENTS_PER_CALL_MAX)
+      throw new SagaError("SAGAZ_TOO_MANY_EVENTS", { step, limit: EVENTS_PER_CALL_MAX });
+    const { state, definition, payloadBytesMax } = this.#scope;
+    const { headers, correlationId } = state.started;
+    published.push(
+      toOutboxRow(event, {
+        newId: () => this.#scope.newId(),
+        source: `/sagaz/${definition.name}`,
+        bytesMax: payloadBytesMax,
+        sagaId: state.sagaId,
+        aggregateType: definition.name,
+        correlationId,
+        traceparent: headers["traceparent"],
+      }),
+    );
+  }
+
+  /** What it has published goes with its result, if one of these events is that. */
+  publishedWith(events: readonly SagaEvent[]): readonly OutboxRow[] {
+    return this.#published && events.some(({ type }) => RESULTS.has(type)) ? this.#published : NONE;
   }
 
   #returned(result: unknown, settled: (outcome: Outcome) => void): void {
@@ -249,6 +303,9 @@ class Call {
       warn: (message, details) => log.warn(message, { ...ids, ...details }),
       error: (message, details) => log.error(message, { ...ids, ...details }),
     };
+  }
+  publish(event: OutboxEvent): void {
+    this.attemptOf.publish(event);
   }
   get tx(): SqlRunner {
     if (!this.#tx) throw new SagaError("SAGAZ_NOT_TRANSACTIONAL", { step: this.step });

@@ -298,5 +298,6 @@ function sizeOf(entry: AppendEntry): number {
   for (const event of entry.events) bytes += event.data.length;
   for (const spawn of entry.spawns) bytes += spawn.started.data.length;
   for (const mail of entry.mails) bytes += mail.body.length;
+  for (const event of entry.outbox) bytes += event.payload.length;
   return bytes;
 }

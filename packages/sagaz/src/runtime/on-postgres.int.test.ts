@@ -16,3 +16,4 @@ import "./upkeep.test.ts";
 import "./room.test.ts";
 import "./mail-room.test.ts";
 import "./roll-call.test.ts";
+import "./publishing.test.ts";

@@ -90,7 +90,7 @@ export class Recording {
 
   /** These events are published if and only if the next entry is recorded. */
   publish(events: readonly OutboxRow[]): void {
-    (this.#outbox ??= []).push(...events);
+    if (events.length > 0) (this.#outbox ??= []).push(...events);
   }
 
   /**

@@ -151,8 +151,7 @@ export class SagaRunner {
   }
 
   #abort(running: LiveTask, cause: "timeout" | "cut_off"): void {
-    must(running instanceof Attempt, "every task in flight here was begun here");
-    running.abort(cause, this.#host.now());
+    asAttempt(running).abort(cause, this.#host.now());
   }
 
   #start(task: Task, now: number): void {
@@ -173,15 +172,17 @@ export class SagaRunner {
     if (this.#gone || this.#releasing) return this.#effects.tell([{ task, outcome }]);
     this.#effects.note({ task, outcome });
     if (this.live.tasks.get(taskId(task)) !== running)
-      return this.#input((view) => settleLate(view, task, outcome));
+      return this.#input(running, (view) => settleLate(view, task, outcome));
     this.live.tasks.delete(taskId(task));
-    this.#input((view) => settle(view, task, outcome));
+    this.#input(running, (view) => settle(view, task, outcome));
   }
 
-  #input(decide: (view: View) => readonly SagaEvent[]): void {
+  #input(running: LiveTask, decide: (view: View) => readonly SagaEvent[]): void {
     const view = this.#view.look();
     try {
-      this.#recording.record(decide(view), view.now);
+      const events = decide(view);
+      this.#recording.record(events, view.now);
+      this.#recording.publish(asAttempt(running).publishedWith(events));
     } catch (error) {
       return this.#stuck(error);
     }
@@ -217,7 +218,8 @@ export class SagaRunner {
     const [decided] = settle(view, running.task, outcome);
     if (!decided) return undefined;
     const event = { ...decided, seq: this.state.seq + 1, at: view.now } as JournalEntry;
-    const entry = { ...emptyEntry(this.sagaId, event.seq), events: [toEventRow(event)] };
+    const outbox = asAttempt(running).publishedWith([decided]);
+    const entry = { ...emptyEntry(this.sagaId, event.seq), events: [toEventRow(event)], outbox };
     return { event, entry, epoch: this.#host.epoch() };
   }
 
@@ -389,4 +391,9 @@ export class SagaRunner {
     if (this.inFlight > 0 || this.#unacked > 0 || this.#mail.seq < 0) return this.#submit();
     this.#write(this.#releaseFor(this.#isAtRest() ? null : this.#host.now(), null));
   }
+}
+
+function asAttempt(running: LiveTask): Attempt {
+  must(running instanceof Attempt, "every task in flight here was begun here");
+  return running;
 }

@@ -378,3 +378,23 @@ describe("the commit of a transactional step", () => {
     expect(first).toMatchObject({ type: "step_done", step: "a" });
   });
 });
+
+test("what a transactional step publishes commits with its writes, or not at all", async () => {
+  const { stage, notes, insert } = await openShop();
+  await using _ = stage;
+  const saga = new ClassicSaga({ name: "tx-publishes" }).addStep(
+    "a",
+    async (ctx) => {
+      await ctx.tx(insert, [ctx.sagaId, `attempt ${ctx.attempt}`]);
+      ctx.publish({ topic: "stock", type: `noted.${ctx.attempt}`, payload: null });
+      if (ctx.attempt === 1) throw new Error("later");
+    },
+    undefined,
+    { transactional: true },
+  );
+  await stage.run(await stage.process(saga), saga, null);
+  expect(await notes()).toEqual(["attempt 2"]);
+  const rows = await stage.room.sql(`select o.event_type, o.xmin = p.xmin as together
+    from {schema}.saga_outbox o join {schema}.saga_outbox_pending p using (id)`);
+  expect(rows).toEqual([{ event_type: "noted.2", together: true }]);
+});

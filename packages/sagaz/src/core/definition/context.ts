@@ -1,3 +1,5 @@
+import type { OutboxEvent } from "../delivery/outbox-event.ts";
+
 declare global {
   // The core compiles without the DOM and without Node; wherever it is used, one of them fills this in.
   interface AbortSignal {}
@@ -30,6 +32,14 @@ interface CallContext<Input> {
   /** What was given at the start: correlation, trace, tenant. */
   readonly headers: Readonly<Record<string, string>>;
   readonly log: StepLog;
+  /**
+   * Publishes an event if and only if what this call returns is recorded: it goes to the outbox in the same transaction.
+   * Its key and subject are the saga, its correlation and trace those of the start, unless it says otherwise.
+   *
+   * @throws SagaError `SAGAZ_INVALID_EVENT`, `SAGAZ_NOT_JSON`, `SAGAZ_PAYLOAD_TOO_LARGE`, `SAGAZ_TOO_MANY_EVENTS`;
+   * `SAGAZ_STEP_SETTLED` once the function has returned.
+   */
+  publish(event: OutboxEvent): void;
 }
 
 /** A step's method of a class, to name its result: `ctx.resultOf(this.reserve)`. */

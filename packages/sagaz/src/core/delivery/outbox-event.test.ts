@@ -76,7 +76,7 @@ describe("an event", () => {
     ["header", { headers: { note: 7 } }],
     ["headers", { headers: { note: "x".repeat(8_192) } }],
   ])("with a bad %s is refused: %j", (what, wrong) => {
-    const call = () => toOutboxRow({ ...event, ...wrong } as OutboxEvent, defaults);
+    const call = () => toOutboxRow({ ...event, ...wrong }, defaults);
     expect(call).toThrow(expect.objectContaining({ code: "SAGAZ_INVALID_EVENT" }) as Error);
     expect(call).toThrow(`its ${what} is`);
   });

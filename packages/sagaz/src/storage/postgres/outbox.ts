@@ -110,7 +110,6 @@ export class PostgresOutbox implements OutboxStorage {
   }
 
   async settle({ epoch, sent, failed, dead }: Settlement): Promise<void> {
-    const toJson = (rows: readonly object[]) => (rows.length === 0 ? null : JSON.stringify(rows));
     const delays = failed.map(({ id, attempts, delayMs, error }) => ({
       id,
       attempts,
@@ -173,4 +172,8 @@ function toEvent(row: TextRow): PendingEvent {
     headers: text("headers"),
     payload: bytes === null ? String(row["payload"]) : Buffer.from(bytes.slice(2), "hex"),
   };
+}
+
+function toJson(rows: readonly object[]): string | null {
+  return rows.length === 0 ? null : JSON.stringify(rows);
 }
