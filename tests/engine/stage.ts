@@ -175,6 +175,7 @@ export class Process {
       queries: guard(storage.queries),
       upkeep: guard(storage.upkeep),
       outbox: guard(storage.outbox),
+      inbox: guard(storage.inbox),
       start: () => this.#call(() => storage.start()) as Promise<void>,
       stop: async () => {}, // the room is closed by the stage
       listen: (listener) =>

@@ -299,6 +299,15 @@ export const ERRORS = {
     retryable: false,
     sentence: "an event cannot be published: its {what} is {value}; {rule}.",
   },
+  SAGAZ_HANDLER_FAILED: {
+    retryable: true,
+    sentence: 'the handler of "{consumer}" failed for event {eventId} ("{type}"): {message}',
+  },
+  SAGAZ_HANDLER_TIMEOUT: {
+    retryable: true,
+    sentence:
+      'the handler of "{consumer}" did not settle within handlerTimeoutMs = {timeoutMs} for event {eventId} ("{type}"); what it wrote is rolled back.',
+  },
   SAGAZ_BROKER_UNAVAILABLE: { retryable: true, sentence: "{broker} cannot be reached: {message}" },
   SAGAZ_BROKER_HELD_BACK: {
     retryable: true,

@@ -1,10 +1,12 @@
 import type { SqlRunner } from "../core/definition/context.ts";
 import type { ParkReason } from "../core/saga/events.ts";
 import type { EventRow, StoredEvent } from "./event-row.ts";
+import type { InboxStorage } from "./inbox.ts";
 import type { OutboxRow, OutboxStorage } from "./outbox.ts";
 import type { QueryStore, SagaRow } from "./queries.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
 
+export type * from "./inbox.ts";
 export type * from "./outbox.ts";
 export type { EventRow, StoredEvent } from "./event-row.ts";
 export type { QueryStore, SagaCount, SagaFilter, SagaPage, SagaRow } from "./queries.ts";
@@ -37,6 +39,7 @@ export interface SagaStorage {
   readonly queries: QueryStore;
   readonly upkeep: UpkeepStore;
   readonly outbox: OutboxStorage;
+  readonly inbox: InboxStorage;
   /**
    * Calls the listener when something may have changed: work to claim, mail to fetch, a saga ended, an event to publish. Hints may be
    * lost, repeated or wrong; polling is what guarantees. What a listener throws is dropped: it must end neither the
@@ -327,7 +330,10 @@ export type MailOutcome =
 
 /** Work that keeps a database in shape; every worker does it now and then, and twice does no harm. */
 export interface UpkeepStore {
-  /** Creates partitions ahead of time and removes mail a day after its refusal. */
+  /**
+   * Creates partitions ahead of time, removes mail a day after its refusal, and forgets what consumers processed 35
+   * days ago.
+   */
   maintain(): Promise<void>;
   /**
    * Sagas that are due, unowned, and of definitions that no live worker has held for `missingMs` (one that never was

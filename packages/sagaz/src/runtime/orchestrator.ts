@@ -10,7 +10,7 @@ import { Endings } from "./endings.ts";
 import { PAYLOAD_BYTES_MAX } from "./payload.ts";
 import { Registry } from "./registry.ts";
 import { Sagas } from "./sagas.ts";
-import { joinStorage, leaveStorage } from "./storage-users.ts";
+import { join, leave } from "./users.ts";
 import { systemChance, systemClock } from "./system.ts";
 import { Worker } from "./worker.ts";
 
@@ -113,7 +113,7 @@ export class SagaOrchestrator implements AsyncDisposable {
 
   async #start(): Promise<void> {
     if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "orchestrator" });
-    await joinStorage(this.#storage, this);
+    await join(this.#storage, this);
     await this.#worker.start();
     this.#unlisten = this.#storage.listen((hint) => {
       if (hint === "ended") this.#endings.hint();
@@ -137,7 +137,7 @@ export class SagaOrchestrator implements AsyncDisposable {
     await this.#worker.stop();
     this.#unlisten?.();
     this.#endings.stop();
-    await leaveStorage(this.#storage, this);
+    await leave(this.#storage, this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

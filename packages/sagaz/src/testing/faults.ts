@@ -39,6 +39,7 @@ export function withFaults(storage: SagaStorage): FaultyStorage {
       queries: storage.queries,
       upkeep: storage.upkeep,
       outbox: storage.outbox,
+      inbox: storage.inbox,
       journal: {
         append: (batch) => through("append", () => journal.append(batch)),
         startKeyed: (epoch, starts) => through("startKeyed", () => journal.startKeyed(epoch, starts)),

@@ -1,7 +1,16 @@
+import { OUTBOX_SHARDS, shardOf } from "./shard.ts";
 import type { OutboxRow } from "./outbox-event.ts";
 
 /** A message's headers: the attributes of CloudEvents 1.0 in Kafka's binding (`ce_id` …), and what links messages. */
 export type Headers = Readonly<Record<string, string>>;
+
+/** What a message carries, as far as an envelope is concerned. */
+export interface Enveloped {
+  readonly topic: string;
+  readonly key: string;
+  readonly headers: Headers;
+  readonly payload: string | Uint8Array;
+}
 
 /** The headers of an event that was written at this time (milliseconds since 1970). */
 export function toHeaders(event: OutboxRow, createdAt: number): Headers {
@@ -19,4 +28,46 @@ export function toHeaders(event: OutboxRow, createdAt: number): Headers {
   if (event.traceparent !== null) headers["traceparent"] = event.traceparent;
   if (event.headers !== null) Object.assign(headers, JSON.parse(event.headers));
   return headers;
+}
+
+/** Headers that have a column of their own. */
+const COLUMNS = new Set([
+  "ce_specversion",
+  "ce_id",
+  "ce_type",
+  "ce_source",
+  "ce_time",
+  "ce_subject",
+  "correlation-id",
+  "saga-id",
+  "traceparent",
+]);
+
+/**
+ * The event that a message carries, as its outbox had it but for its aggregate's type, and when it was written. What a
+ * message of somebody else's lacks is empty.
+ */
+export function fromMessage(message: Enveloped): {
+  readonly event: OutboxRow;
+  readonly createdAt: number | undefined;
+} {
+  const { topic, key, headers, payload } = message;
+  const others = Object.entries(headers).filter(([name]) => !COLUMNS.has(name));
+  const createdAt = Date.parse(headers["ce_time"] ?? "");
+  const event: OutboxRow = {
+    eventId: headers["ce_id"] ?? "",
+    topic,
+    key,
+    shard: shardOf(key, OUTBOX_SHARDS),
+    type: headers["ce_type"] ?? "",
+    source: headers["ce_source"] ?? "",
+    aggregateType: null,
+    aggregateId: headers["ce_subject"] ?? null,
+    correlationId: headers["correlation-id"] ?? null,
+    sagaId: headers["saga-id"] ?? null,
+    traceparent: headers["traceparent"] ?? null,
+    headers: others.length === 0 ? null : JSON.stringify(Object.fromEntries(others)),
+    payload,
+  };
+  return { event, createdAt: Number.isNaN(createdAt) ? undefined : createdAt };
 }

@@ -8,8 +8,8 @@ import type { Beat, SagaStorage } from "../../ports/storage.ts";
 import { DatabaseTime } from "../database-time.ts";
 import { Lease } from "../lease.ts";
 import { keepTrying } from "../patience.ts";
-import { joinStorage, leaveStorage } from "../storage-users.ts";
 import { systemChance, systemClock } from "../system.ts";
+import { join, leave } from "../users.ts";
 import { Relay } from "./relay.ts";
 import type { RelayCounts } from "./relay.ts";
 import type { PoisonPolicy } from "./verdict.ts";
@@ -17,7 +17,7 @@ import type { PoisonPolicy } from "./verdict.ts";
 /** How events are relayed. Only `storage` and `broker` are needed; times are milliseconds. */
 export interface OutboxWorkerOptions {
   readonly storage: SagaStorage;
-  /** Started and stopped by this worker. */
+  /** Started by this worker, and stopped when nothing in this process uses it any more. */
   readonly broker: MessageBroker;
   /** For people; default `sagaz-outbox`. */
   readonly workerName?: string;
@@ -124,9 +124,9 @@ export class OutboxWorker {
   async #start(): Promise<void> {
     if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "outbox worker" });
     const { storage, broker, clock, log } = this.#options;
-    await joinStorage(storage, this);
+    await join(storage, this);
     const isWanted = () => !this.#stopping;
-    this.#brokerUp = keepTrying(() => broker.start(), {
+    this.#brokerUp = keepTrying(() => join(broker, this), {
       clock,
       log,
       what: "connecting to the broker",
@@ -210,8 +210,8 @@ export class OutboxWorker {
         log.warn("sagaz: the shards could not be given back", { error: String(error) });
       });
     }
-    await broker.stop();
-    await leaveStorage(storage, this);
+    await leave(broker, this);
+    await leave(storage, this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -275,9 +275,14 @@ export class Relay {
       what: "noting what was sent",
       isWanted: () => !this.#isFenced && !this.#isAbandoned,
     });
-    if (!isWritten) return this.#isFenced ? this.#fenced() : undefined;
-    for (const ids of [sent, failed.map(({ id }) => id), dead.map(({ id }) => id)])
-      for (const id of ids) this.#inFlight.delete(id);
+    if (this.#isFenced) return this.#fenced();
+    for (const ids of [sent, failed.map(({ id }) => id), dead.map(({ id }) => id)]) {
+      for (const id of ids) {
+        this.#inFlight.delete(id);
+        // Refused for good, which is a bug of ours: what was sent comes again, which is better than what never does.
+        if (!isWritten) this.#wantAgain(id);
+      }
+    }
     if (this.#leaving.length > 0) void this.#giveBack();
   }
 

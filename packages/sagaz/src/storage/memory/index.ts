@@ -1,4 +1,5 @@
 import type { Clock } from "../../ports/clock.ts";
+import type { InboxStorage } from "../../ports/inbox.ts";
 import type { OutboxStorage } from "../../ports/outbox.ts";
 import type {
   Hint,
@@ -10,6 +11,7 @@ import type {
   StorageAbilities,
   UpkeepStore,
 } from "../../ports/storage.ts";
+import { inboxIn } from "./inbox.ts";
 import { journalIn } from "./journal.ts";
 import { leasesIn } from "./leases.ts";
 import { mailboxIn } from "./mailbox.ts";
@@ -43,6 +45,7 @@ export class InMemoryStorage implements SagaStorage {
   readonly queries: QueryStore;
   readonly upkeep: UpkeepStore;
   readonly outbox: OutboxStorage;
+  readonly inbox: InboxStorage;
   readonly #tables: Tables;
   readonly #transactions: Transactions;
 
@@ -55,6 +58,7 @@ export class InMemoryStorage implements SagaStorage {
     this.queries = queriesIn(this.#tables);
     this.upkeep = upkeepIn(this.#tables);
     this.outbox = outboxIn(this.#tables, this.#transactions);
+    this.inbox = inboxIn(this.#tables, this.#transactions);
   }
 
   /** There is nothing to connect to. */

@@ -9,6 +9,8 @@ interface PendingRecord extends Omit<PendingEvent, "waitMs"> {
 
 /** An event that was given up. */
 interface DeadRecord extends OutboxRow, Pick<DeadEvent, "attempts" | "code" | "error"> {
+  /** Who could not process it; null when no broker would have it. */
+  readonly consumerName: string | null;
   readonly diedAt: number;
 }
 
@@ -64,6 +66,6 @@ export class OutboxTable {
     const record = this.pending.get(id);
     if (!record) return;
     this.pending.delete(id);
-    this.dead.push({ ...record, attempts, code, error, diedAt });
+    this.dead.push({ ...record, consumerName: null, attempts, code, error, diedAt });
   }
 }

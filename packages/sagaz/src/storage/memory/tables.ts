@@ -5,6 +5,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { OutboxRow } from "../../ports/outbox.ts";
 import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
 import { Hints } from "./hints.ts";
+import { InboxTable } from "./inbox-table.ts";
 import { Lanes } from "./lanes.ts";
 import { OutboxTable } from "./outbox-table.ts";
 import type { DefinitionRecord, MailRecord, Mailbox, SagaRecord, WorkerRecord } from "./records.ts";
@@ -26,6 +27,7 @@ export class Tables {
   /** Ends in the order in which they were written; a saga that went on and ended again is there twice. */
   readonly ends: { readonly saga: SagaRecord; readonly at: number }[] = [];
   readonly outbox = new OutboxTable();
+  readonly inbox = new InboxTable();
   readonly hints = new Hints();
   readonly #clock: Pick<Clock, "now">;
   #lastEpoch = 0;

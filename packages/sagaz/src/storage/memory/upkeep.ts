@@ -6,12 +6,15 @@ import type { Tables } from "./tables.ts";
 
 /** How long a refusal is kept for its sender to see. */
 const refusalMs = 86_400_000;
+/** How long a message is recognised that was processed. */
+const inboxKeptMs = 35 * 86_400_000;
 
 /** What keeps the tables in shape, in memory. */
 export function upkeepIn(tables: Tables): UpkeepStore {
   return {
     async maintain() {
       forgetRefused(tables, tables.now() - refusalMs);
+      tables.inbox.clear(tables.now() - inboxKeptMs);
     },
     async claimOrphans({ epoch, missingMs, limit }) {
       if (!tables.workers.has(epoch)) return [];

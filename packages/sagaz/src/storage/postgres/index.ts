@@ -9,10 +9,12 @@ import type {
   StorageAbilities,
   UpkeepStore,
 } from "../../ports/storage.ts";
+import type { InboxStorage } from "../../ports/inbox.ts";
 import type { OutboxStorage } from "../../ports/outbox.ts";
 import type { DoubtfulClaims } from "./claims.ts";
 import { Database } from "./database.ts";
 import { Hints } from "./hints.ts";
+import { PostgresInbox } from "./inbox.ts";
 import { PostgresJournal } from "./journal.ts";
 import { PostgresLeases } from "./leases.ts";
 import { PostgresMailbox } from "./mailbox.ts";
@@ -70,6 +72,7 @@ export class PostgreSQLStorage implements SagaStorage {
   readonly queries: QueryStore;
   readonly upkeep: UpkeepStore;
   readonly outbox: OutboxStorage;
+  readonly inbox: InboxStorage;
   readonly #database: Database;
   readonly #hints: Hints;
   readonly #migrates: boolean;
@@ -98,6 +101,7 @@ export class PostgreSQLStorage implements SagaStorage {
     this.queries = new PostgresQueries({ database, hints });
     this.upkeep = upkeep;
     this.outbox = new PostgresOutbox({ database, hints });
+    this.inbox = new PostgresInbox({ database });
   }
 
   /**

@@ -11,11 +11,12 @@ import type {
 } from "../../ports/storage.ts";
 import { startsOf, toWrite } from "./append-statement.ts";
 import type { Write } from "./append-statement.ts";
-import { commit, rollBack, type OpenConnection, type TextRow } from "./connection.ts";
+import { commit, rollBack, type TextRow } from "./connection.ts";
 import type { Database } from "./database.ts";
 import { lacksPartition, toSagaError } from "./errors.ts";
 import type { Lane } from "./lane.ts";
 import type { Hints } from "./hints.ts";
+import { openRunner } from "./sql-runner.ts";
 import { startIn, startKeyed } from "./keyed-starts.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { timeArray, uuidArray } from "./binary-arrays.ts";
@@ -97,7 +98,7 @@ export class PostgresJournal implements JournalStore {
       // A worker that stalls in the middle must not hold up the takeover of its sagas.
       const begin = `begin; set local idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)}`;
       await connection.run({ text: begin }, { commits: false });
-      const scope = { isOpen: true };
+      const runner = openRunner(connection);
       const append = async (batch: AppendBatch) => {
         const write = toWrite(this.#database, batch);
         const rows = await connection.run(write.statement, { commits: false });
@@ -107,13 +108,13 @@ export class PostgresJournal implements JournalStore {
         return receipt;
       };
       try {
-        const result = await work(runnerOf(connection, scope), append);
-        scope.isOpen = false;
+        const result = await work(runner.tx, append);
+        runner.close();
         await commit(connection);
         for (const { write } of appended) this.#announce(write);
         return result;
       } catch (error) {
-        scope.isOpen = false;
+        runner.close();
         for (const { epoch } of appended) this.#noteDoubt(epoch, error);
         await rollBack(connection);
         throw error;
@@ -153,16 +154,6 @@ async function withPartitions<T>(write: () => Promise<T>, makePartitions: () => 
     await makePartitions();
     return write();
   }
-}
-
-/** What the caller's SQL goes through: values come back as the application's `pg` parses them. */
-function runnerOf(connection: OpenConnection, scope: { readonly isOpen: boolean }): SqlRunner {
-  return async (sql, params = []) => {
-    must(scope.isOpen, "ctx.tx is used after its step has settled");
-    const query = () => connection.client.query({ text: sql, values: [...params] });
-    const { rows } = await connection.inTurn(query);
-    return rows;
-  };
 }
 
 function toReceipt([row]: readonly TextRow[]): AppendReceipt {

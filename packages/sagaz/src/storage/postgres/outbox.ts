@@ -15,6 +15,7 @@ import type { Database } from "./database.ts";
 import { toSagaError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
 import { toParameters } from "./outbox-columns.ts";
+import { storable } from "./storable.ts";
 import { UndecidedIds } from "./undecided-ids.ts";
 
 /** Parameters of one statement are counted by 16 bits. */
@@ -110,13 +111,11 @@ export class PostgresOutbox implements OutboxStorage {
   }
 
   async settle({ epoch, sent, failed, dead }: Settlement): Promise<void> {
-    const delays = failed.map(({ id, attempts, delayMs, error }) => ({
-      id,
-      attempts,
-      delay: delayMs,
-      error,
-    }));
-    const values = [epoch, this.#database.now(), int8Array(sent), toJson(delays), toJson(dead)];
+    const delays = failed.map(({ id, attempts, delayMs, error }) => {
+      return { id, attempts, delay: delayMs, error: storable(error) };
+    });
+    const letters = dead.map((one) => ({ ...one, error: storable(one.error) }));
+    const values = [epoch, this.#database.now(), int8Array(sent), toJson(delays), toJson(letters)];
     await this.#database.write({ text: this.#database.sql.settleEvents, values });
   }
 

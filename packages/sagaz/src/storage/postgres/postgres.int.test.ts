@@ -52,7 +52,7 @@ const open: OpenStorage = async () => {
     close: async () => {
       for (const one of opened) await one.storage.stop();
       await query(
-        ["notes", ...tables.map((table) => `sagaz.saga_${table}`)]
+        ["notes", "sagaz.consumer_inbox", ...tables.map((table) => `sagaz.saga_${table}`)]
           .map((table) => `delete from ${table};`)
           .concat("update sagaz.saga_outbox_shards set owner = null;")
           .join("\n"),

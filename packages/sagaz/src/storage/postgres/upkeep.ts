@@ -6,6 +6,9 @@ import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 const answeredMailKeptMs = 24 * 3_600_000;
 const endedWorkersKeptMs = 24 * 3_600_000;
+/** Longer than the outbox's log, so that whatever is replayed from it is recognised. */
+const inboxKeptMs = 35 * 24 * 3_600_000;
+const inboxChunk = 1_000;
 
 /** Partitions, leftovers, and rows written anew. */
 export class PostgresUpkeep implements UpkeepStore {
@@ -23,6 +26,16 @@ export class PostgresUpkeep implements UpkeepStore {
     await this.makePartitions();
     await this.#database.write({ text: sql.removeAnswered, values: [now, answeredMailKeptMs] });
     await this.#database.write({ text: sql.removeEndedWorkers, values: [now, endedWorkersKeptMs] });
+    await this.#clearInbox();
+  }
+
+  /** In small transactions, so that no consumer waits for long and vacuum keeps up. */
+  async #clearInbox(): Promise<void> {
+    const values = [this.#database.now(), inboxKeptMs, inboxChunk];
+    for (let cleared = inboxChunk; cleared === inboxChunk;) {
+      const [row] = await this.#database.write({ text: this.#database.sql.clearInbox, values });
+      cleared = Number(row?.["count"]);
+    }
   }
 
   /** Makes the partitions that there should be by now, if one is missing. */

@@ -56,7 +56,7 @@ export class FaultyLine {
   }
 
   #wrap(inner: SagaStorage): SagaStorage {
-    const { journal, outbox, queries, upkeep, ...storage } = inner;
+    const { inbox, journal, outbox, queries, upkeep, ...storage } = inner;
     const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
     const reads = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: false });
     return {
@@ -95,6 +95,11 @@ export class FaultyLine {
         take: (request) => reads("take", () => outbox.take(request)),
         settle: (settlement) => writes("settle", () => outbox.settle(settlement)),
         backlog: () => reads("backlog", () => outbox.backlog()),
+      },
+      inbox: {
+        process: (request, work) => writes("process", () => inbox.process(request, work)),
+        processIn: (tx, request, work) => inbox.processIn(tx, request, work),
+        bury: (letter) => writes("bury", () => inbox.bury(letter)),
       },
     };
   }

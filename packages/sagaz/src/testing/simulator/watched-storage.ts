@@ -11,6 +11,7 @@ import type {
 import { journalIn } from "../../storage/memory/journal.ts";
 import { leasesIn } from "../../storage/memory/leases.ts";
 import { mailboxIn } from "../../storage/memory/mailbox.ts";
+import { inboxIn } from "../../storage/memory/inbox.ts";
 import { outboxIn } from "../../storage/memory/outbox.ts";
 import { queriesIn } from "../../storage/memory/queries.ts";
 import { readsMail, Tables } from "../../storage/memory/tables.ts";
@@ -58,6 +59,7 @@ export class WatchedStorage {
       queries: queriesIn(tables),
       upkeep: upkeepIn(tables),
       outbox: outboxIn(tables, this.#transactions),
+      inbox: inboxIn(tables, this.#transactions),
       journal: { ...journal, append: (batch) => this.#watchAppend(batch, () => journal.append(batch)) },
       leases: {
         ...leases,

@@ -1,6 +1,7 @@
 import { batchRules } from "./batch-rules.ts";
 import { claimRules } from "./claim-rules.ts";
 import { crashRules } from "./crash-rules.ts";
+import { inboxRules } from "./inbox-rules.ts";
 import { journalRules } from "./journal-rules.ts";
 import { leaseRules } from "./lease-rules.ts";
 import { mailboxRules } from "./mailbox-rules.ts";
@@ -27,5 +28,6 @@ export const storageRules: readonly StorageRule[] = [
   ...queryRules,
   ...upkeepRules,
   ...outboxRules,
+  ...inboxRules,
   ...crashRules,
 ];

@@ -1,0 +1,58 @@
+import type { SqlRunner } from "../core/definition/context.ts";
+import type { OutboxRow } from "../core/delivery/outbox-event.ts";
+
+/**
+ * Messages that consumers have processed, so that each takes effect once for each of them.
+ *
+ * Errors are those of `SagaStorage`.
+ */
+export interface InboxStorage {
+  /**
+   * Notes messages as processed by a consumer and does the work for those that are new, in one transaction: both, or
+   * neither. Who is second waits for the first, and finds a duplicate, or does the work when the first gave up. What
+   * `work` throws rolls back, and comes through. Event ids of one call differ.
+   */
+  process(request: InboxRequest, work: InboxWork): Promise<readonly InboxAnswer[]>;
+  /** The same in the caller's transaction, of a single message. */
+  processIn(tx: SqlRunner, request: InboxRequest, work: InboxWork): Promise<readonly InboxAnswer[]>;
+  /** Puts a message that could not be processed among the dead letters; once, as long as nobody has redriven it. */
+  bury(letter: DeadLetterRow): Promise<void>;
+}
+
+/** Messages of one consumer. */
+export interface InboxRequest {
+  readonly consumerName: string;
+  readonly messages: readonly InboxRow[];
+}
+
+/** A message as the inbox knows it. */
+export interface InboxRow {
+  readonly eventId: string;
+  readonly sourceTopic: string;
+  readonly eventType: string;
+}
+
+/**
+ * Does the work for those messages of the request that are new, named by their places, and answers for each of them the
+ * JSON text of its result, or null. Its `tx` is the transaction.
+ */
+export type InboxWork = (tx: SqlRunner, fresh: readonly number[]) => Promise<readonly (string | null)[]>;
+
+/** What became of a message. */
+export interface InboxAnswer {
+  readonly isDuplicate: boolean;
+  /** JSON text; of a duplicate, what was kept the first time. */
+  readonly result: string | null;
+}
+
+/** A message that a consumer gave up. */
+export interface DeadLetterRow {
+  readonly consumerName: string;
+  readonly event: OutboxRow;
+  /** When it was written, as its envelope says: milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly attempts: number;
+  readonly code: string;
+  readonly error: string;
+  readonly stack: string | null;
+}

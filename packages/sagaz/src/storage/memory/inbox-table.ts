@@ -1,0 +1,38 @@
+/** A message that somebody processes, or has processed. */
+export interface Noted {
+  readonly processedAt: number;
+  result: string | null;
+  /** Those who came second wait for it. */
+  readonly settled: Promise<void>;
+  settle(): void;
+}
+
+/** What consumers have processed, by consumer and event. */
+export class InboxTable {
+  readonly #rows = new Map<string, Noted>();
+
+  find(key: string): Noted | undefined {
+    return this.#rows.get(key);
+  }
+
+  note(key: string, processedAt: number): Noted {
+    let settle = () => {};
+    const settled = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    const row = { processedAt, result: null, settled, settle };
+    this.#rows.set(key, row);
+    return row;
+  }
+
+  /** Nothing has been processed after all. */
+  forget(key: string): void {
+    this.#rows.get(key)?.settle();
+    this.#rows.delete(key);
+  }
+
+  /** Forgets what was processed before a time. */
+  clear(before: number): void {
+    for (const [key, { processedAt }] of this.#rows) if (processedAt < before) this.#rows.delete(key);
+  }
+}

@@ -1,0 +1,49 @@
+-- Everyone notes ids in one order: two batches never wait for each other.
+-- name: noteProcessed
+insert into {{schema}}.consumer_inbox (consumer_name, event_id, source_topic, event_type, processed_at)
+  select $1::text, m.id, m.topic, m.type, coalesce($5::timestamptz, clock_timestamp())
+    from unnest($2::text[], $3::text[], $4::text[]) m(id, topic, type)
+    order by m.id
+  on conflict do nothing
+  returning event_id
+
+-- name: noteOneProcessed
+insert into {{schema}}.consumer_inbox (consumer_name, event_id, source_topic, event_type, processed_at)
+  values ($1::text, $2::text, $3::text, $4::text, coalesce($5::timestamptz, clock_timestamp()))
+  on conflict do nothing
+  returning event_id
+
+-- name: keptResults
+select i.event_id, i.result from unnest($2::text[]) m(id)
+  join {{schema}}.consumer_inbox i on i.consumer_name = $1::text and i.event_id = m.id
+
+-- name: keptResult
+select i.event_id, i.result from {{schema}}.consumer_inbox i where i.consumer_name = $1::text and i.event_id = $2::text
+
+-- name: keepResults
+update {{schema}}.consumer_inbox i set result = m.result from unnest($2::text[], $3::text[]) m(id, result)
+  where i.consumer_name = $1::text and i.event_id = m.id
+
+-- name: keepResult
+update {{schema}}.consumer_inbox i set result = $3::text where i.consumer_name = $1::text and i.event_id = $2::text
+
+-- name: buryMessage
+insert into {{schema}}.saga_dead_letters (
+    died_at, consumer_name, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id,
+    correlation_id, saga_id, traceparent, headers, payload, payload_bytes, created_at, attempts, error_code, error, stack)
+  select coalesce($1::timestamptz, clock_timestamp()), $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text,
+      $9::text, $10::text, $11::text, $12::text, $13::text, $14::text, decode($15::text, 'base64'), $16::timestamptz,
+      $17::integer, $18::text, $19::text, $20::text
+    where not exists (
+      select from {{schema}}.saga_dead_letters d
+        where d.consumer_name = $2::text and d.event_id = $3::text and d.redriven_at is null)
+
+-- name: clearInbox
+with cleared as (
+  delete from {{schema}}.consumer_inbox i
+    where i.ctid = any (array(
+      select o.ctid from {{schema}}.consumer_inbox o
+        where o.processed_at < coalesce($1::timestamptz, clock_timestamp()) - $2::bigint * interval '1 ms'
+        limit $3::integer))
+    returning 1)
+select count(*)::text as count from cleared
