@@ -54,18 +54,19 @@ export function fromMessage(message: Enveloped): {
   const { topic, key, headers, payload } = message;
   const others = Object.entries(headers).filter(([name]) => !COLUMNS.has(name));
   const createdAt = Date.parse(headers["ce_time"] ?? "");
+  const find = (name: string) => headers[name] ?? null;
   const event: OutboxRow = {
-    eventId: headers["ce_id"] ?? "",
+    eventId: find("ce_id") ?? "",
     topic,
     key,
     shard: shardOf(key, OUTBOX_SHARDS),
-    type: headers["ce_type"] ?? "",
-    source: headers["ce_source"] ?? "",
+    type: find("ce_type") ?? "",
+    source: find("ce_source") ?? "",
     aggregateType: null,
-    aggregateId: headers["ce_subject"] ?? null,
-    correlationId: headers["correlation-id"] ?? null,
-    sagaId: headers["saga-id"] ?? null,
-    traceparent: headers["traceparent"] ?? null,
+    aggregateId: find("ce_subject"),
+    correlationId: find("correlation-id"),
+    sagaId: find("saga-id"),
+    traceparent: find("traceparent"),
     headers: others.length === 0 ? null : JSON.stringify(Object.fromEntries(others)),
     payload,
   };

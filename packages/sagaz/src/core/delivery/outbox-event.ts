@@ -57,7 +57,7 @@ export interface OutboxRow {
 }
 
 /** Bounds of an event, in characters; `headersBytesMax` is for their JSON text. */
-export const EVENT_LIMITS = {
+const EVENT_LIMITS = {
   topicLengthMax: 200,
   typeLengthMax: 200,
   keyLengthMax: 500,
@@ -135,15 +135,11 @@ const RESERVED = /^(ce_.*|content-type|traceparent|correlation-id|saga-id)$/;
 function toHeaders({ headers, contentType, payload }: OutboxEvent): string | null {
   const all: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers ?? {})) {
-    if (!/^[a-z0-9_-]{1,100}$/.test(name))
-      throw invalid("header", name, "names are in lower case, out of a-z 0-9 - _");
-    if (RESERVED.test(name)) throw invalid("header", name, "the envelope fills it itself");
-    if (typeof value !== "string" || hasControls(value))
-      throw invalid("header", name, "its value must be a text without control characters");
+    checkHeader(name, value);
     all[name] = value;
   }
   const type = contentType ?? (payload instanceof Uint8Array ? "application/octet-stream" : undefined);
-  if (type !== undefined) all["content-type"] = checkText("contentType", type, 200);
+  if (type !== undefined) all["content-type"] = checkText("contentType", type, EVENT_LIMITS.typeLengthMax);
   const text = JSON.stringify(all);
   if (text === "{}") return null;
   const bytes = utf8Bytes(text);
@@ -151,6 +147,14 @@ function toHeaders({ headers, contentType, payload }: OutboxEvent): string | nul
   if (bytes > headersBytesMax)
     throw invalid("headers", `${bytes} bytes`, `headersBytesMax is ${headersBytesMax}`);
   return text;
+}
+
+function checkHeader(name: string, value: unknown): void {
+  if (!/^[a-z0-9_-]{1,100}$/.test(name))
+    throw invalid("header", name, "names are in lower case, out of a-z 0-9 - _");
+  if (RESERVED.test(name)) throw invalid("header", name, "the envelope fills it itself");
+  if (typeof value !== "string" || hasControls(value))
+    throw invalid("header", name, "its value must be a text without control characters");
 }
 
 function toPayload({ payload, type }: OutboxEvent, bytesMax: number): string | Uint8Array {

@@ -65,10 +65,10 @@ class Town {
 
   /** Moves time until a promise has settled. */
   async drive<T>(promise: Promise<T>): Promise<T> {
-    let isSettled = false;
-    const settled = promise.finally(() => (isSettled = true));
+    const state = { isSettled: false };
+    const settled = promise.finally(() => (state.isSettled = true));
     settled.catch(() => {});
-    while (!isSettled) await this.clock.advance(10);
+    while (!state.isSettled) await this.clock.advance(10);
     return settled;
   }
 
@@ -97,7 +97,7 @@ class Town {
   async until(what: () => boolean | Promise<boolean>, forMs = 600_000): Promise<void> {
     const patience = this.clock.monotonic() + forMs;
     while (!(await what())) {
-      if (this.clock.monotonic() > patience) throw new Error(`not within ${forMs} ms: ${what}`);
+      if (this.clock.monotonic() > patience) throw new Error(`not within ${forMs} ms: ${String(what)}`);
       await this.clock.advance(10);
     }
   }

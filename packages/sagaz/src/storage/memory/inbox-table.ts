@@ -16,10 +16,7 @@ export class InboxTable {
   }
 
   note(key: string, processedAt: number): Noted {
-    let settle = () => {};
-    const settled = new Promise<void>((resolve) => {
-      settle = resolve;
-    });
+    const { promise: settled, resolve: settle } = withResolvers();
     const row = { processedAt, result: null, settled, settle };
     this.#rows.set(key, row);
     return row;
@@ -35,4 +32,12 @@ export class InboxTable {
   clear(before: number): void {
     for (const [key, { processedAt }] of this.#rows) if (processedAt < before) this.#rows.delete(key);
   }
+}
+
+function withResolvers(): { readonly promise: Promise<void>; resolve(): void } {
+  let resolve: (() => void) | undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve: () => resolve?.() };
 }

@@ -13,6 +13,17 @@ function toRow(eventId: string): InboxRow {
   return { eventId, sourceTopic: "orders", eventType: "order.placed" };
 }
 
+const never: InboxWork = () => Promise.reject(new Error("it was done before"));
+
+/** A moment that one part of a rule waits for and another one brings. */
+function moment(): { readonly hasCome: Promise<void>; come(): void } {
+  const waiting: (() => void)[] = [];
+  const hasCome = new Promise<void>((resolve) => {
+    waiting.push(resolve);
+  });
+  return { hasCome, come: () => waiting.forEach((resolve) => resolve()) };
+}
+
 /** Work whose result is the place of each message. */
 const numbered: InboxWork = async (_, fresh) => fresh.map((n) => String(n));
 
@@ -36,7 +47,6 @@ export const inboxRules: readonly StorageRule[] = [
   rule("inbox: a message is processed once, and its repetition gets what was kept", async (t) => {
     const result = '{"note":"größer → 🎉"}';
     deepEqual(await process(t, ["a"], { work: async () => [result] }), [fresh(result)]);
-    const never: InboxWork = () => Promise.reject(new Error("it was done before"));
     deepEqual(await process(t, ["a"], { work: never }), [duplicate(result)]);
     deepEqual(await process(t, ["b"], { work: async () => [null] }), [fresh(null)]);
     deepEqual(await process(t, ["b"], { work: never }), [duplicate(null)]);
@@ -74,39 +84,33 @@ export const inboxRules: readonly StorageRule[] = [
   }),
 
   rule("inbox: who is second waits for the first, and finds a duplicate", async (t) => {
-    let finish = () => {};
-    const isFinished = new Promise<void>((resolve) => (finish = resolve));
-    let begin = () => {};
-    const hasBegun = new Promise<void>((resolve) => (begin = resolve));
+    const [begun, finished] = [moment(), moment()];
     const first = process(t, ["a"], {
       work: async () => {
-        begin();
-        await isFinished;
+        begun.come();
+        await finished.hasCome;
         return ['"first"'];
       },
     });
-    await hasBegun;
+    await begun.hasCome;
     const second = process(t, ["b", "a"]);
-    finish();
+    finished.come();
     deepEqual(await first, [fresh('"first"')]);
     deepEqual(await second, [fresh("0"), duplicate('"first"')]);
   }),
 
   rule("inbox: who is second does the work when the first gives up", async (t) => {
-    let giveUp = () => {};
-    const hasGivenUp = new Promise<void>((resolve) => (giveUp = resolve));
-    let begin = () => {};
-    const hasBegun = new Promise<void>((resolve) => (begin = resolve));
+    const [begun, finished] = [moment(), moment()];
     const first = process(t, ["a"], {
       work: async () => {
-        begin();
-        await hasGivenUp;
+        begun.come();
+        await finished.hasCome;
         throw new Error("no");
       },
     });
-    await hasBegun;
+    await begun.hasCome;
     const second = process(t, ["a"], { work: async () => ['"second"'] });
-    giveUp();
+    finished.come();
     await rejects(() => first);
     deepEqual(await second, [fresh('"second"')]);
   }),
