@@ -34,7 +34,7 @@ export class InboxTable {
   }
 }
 
-function withResolvers(): { readonly promise: Promise<void>; resolve(): void } {
+function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve: (() => void) | undefined;
   const promise = new Promise<void>((settle) => {
     resolve = settle;
