@@ -176,6 +176,7 @@ export class Process {
       upkeep: guard(storage.upkeep),
       outbox: guard(storage.outbox),
       inbox: guard(storage.inbox),
+      deadLetters: guard(storage.deadLetters),
       start: () => this.#call(() => storage.start()) as Promise<void>,
       stop: async () => {}, // the room is closed by the stage
       listen: (listener) =>

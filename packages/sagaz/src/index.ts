@@ -46,6 +46,7 @@ export { OutboxWorker } from "./runtime/delivery/outbox-worker.ts";
 export type { OutboxWorkerHealth, OutboxWorkerOptions } from "./runtime/delivery/outbox-worker.ts";
 export { ConsumerInbox } from "./runtime/delivery/consumer-inbox.ts";
 export type * from "./runtime/delivery/consumer-inbox.ts";
+export { DeadLetters } from "./runtime/delivery/dead-letters.ts";
 export { InboxWorker } from "./runtime/delivery/inbox-worker.ts";
 export type { InboxCounts, InboxWorkerOptions } from "./runtime/delivery/inbox-worker.ts";
 export type { RelayCounts } from "./runtime/delivery/relay.ts";

@@ -1,5 +1,4 @@
 import type { SqlRunner } from "../core/definition/context.ts";
-import type { OutboxRow } from "../core/delivery/outbox-event.ts";
 
 /**
  * Messages that consumers have processed, so that each takes effect once for each of them.
@@ -15,8 +14,6 @@ export interface InboxStorage {
   process(request: InboxRequest, work: InboxWork): Promise<readonly InboxAnswer[]>;
   /** The same in the caller's transaction, of a single message. */
   processIn(tx: SqlRunner, request: InboxRequest, work: InboxWork): Promise<readonly InboxAnswer[]>;
-  /** Puts a message that could not be processed among the dead letters; once, as long as nobody has redriven it. */
-  bury(letter: DeadLetterRow): Promise<void>;
 }
 
 /** Messages of one consumer. */
@@ -43,16 +40,4 @@ export interface InboxAnswer {
   readonly isDuplicate: boolean;
   /** JSON text; of a duplicate, what was kept the first time. */
   readonly result: string | null;
-}
-
-/** A message that a consumer gave up. */
-export interface DeadLetterRow {
-  readonly consumerName: string;
-  readonly event: OutboxRow;
-  /** When it was written, as its envelope says: milliseconds since 1970. */
-  readonly createdAt: number;
-  readonly attempts: number;
-  readonly code: string;
-  readonly error: string;
-  readonly stack: string | null;
 }

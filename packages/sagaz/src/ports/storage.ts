@@ -1,11 +1,13 @@
 import type { SqlRunner } from "../core/definition/context.ts";
 import type { ParkReason } from "../core/saga/events.ts";
 import type { EventRow, StoredEvent } from "./event-row.ts";
+import type { DeadLetterStorage } from "./dead-letters.ts";
 import type { InboxStorage } from "./inbox.ts";
 import type { OutboxRow, OutboxStorage } from "./outbox.ts";
 import type { QueryStore, SagaRow } from "./queries.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
 
+export type * from "./dead-letters.ts";
 export type * from "./inbox.ts";
 export type * from "./outbox.ts";
 export type { EventRow, StoredEvent } from "./event-row.ts";
@@ -40,6 +42,7 @@ export interface SagaStorage {
   readonly upkeep: UpkeepStore;
   readonly outbox: OutboxStorage;
   readonly inbox: InboxStorage;
+  readonly deadLetters: DeadLetterStorage;
   /**
    * Calls the listener when something may have changed: work to claim, mail to fetch, a saga ended, an event to publish. Hints may be
    * lost, repeated or wrong; polling is what guarantees. What a listener throws is dropped: it must end neither the

@@ -40,6 +40,7 @@ export function withFaults(storage: SagaStorage): FaultyStorage {
       upkeep: storage.upkeep,
       outbox: storage.outbox,
       inbox: storage.inbox,
+      deadLetters: storage.deadLetters,
       journal: {
         append: (batch) => through("append", () => journal.append(batch)),
         startKeyed: (epoch, starts) => through("startKeyed", () => journal.startKeyed(epoch, starts)),

@@ -176,9 +176,10 @@ class WatchedJournal {
 
   constructor(storage: InMemoryStorage) {
     const { journal } = storage;
-    const { can, inbox, leases, mailbox, name, outbox, queries, upkeep } = storage;
+    const { can, deadLetters, inbox, leases, mailbox, name, outbox, queries, upkeep } = storage;
     this.storage = {
       can,
+      deadLetters,
       inbox,
       leases,
       mailbox,

@@ -36,6 +36,8 @@ export interface InboxMessage<Payload = unknown> {
   /** Events that the handler publishes carry these on. */
   readonly correlationId?: string | undefined;
   readonly traceparent?: string | undefined;
+  /** It is published again for this consumer, whose dead letter it was: all others pass it over. */
+  readonly redrivenFor?: string | undefined;
 }
 
 /** What a handler gets beside the payload. */

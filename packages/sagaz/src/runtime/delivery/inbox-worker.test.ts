@@ -5,6 +5,7 @@ import { silentLog } from "../../ports/log.ts";
 import { InMemoryStorage } from "../../storage/memory/index.ts";
 import { FakeClock } from "../../testing/fake-clock.ts";
 import { SeededChance } from "../../testing/seeded-chance.ts";
+import { OutboxWorker } from "./outbox-worker.ts";
 import { InboxWorker } from "./inbox-worker.ts";
 import type { InboxWorkerOptions } from "./inbox-worker.ts";
 
@@ -159,6 +160,36 @@ describe("a message that fails", () => {
     await town.until(() => town.handled.length === 3);
     expect(town.handled).toEqual(["1", "2", "3"]);
   });
+});
+
+test("a dead letter that is redriven is for its consumer alone", async () => {
+  const town = new Town();
+  let isMended = false;
+  const handle = (name: string) => (payload: unknown) => {
+    if (name === "billing" && !isMended) throw new Error("not yet");
+    town.handled.push(`${name} ${String(payload)}`);
+  };
+  const billing = await town.started({ attemptsMax: 1, handle: handle("billing") });
+  await town.send("a/1");
+  await town.until(() => billing.counts.dead === 1);
+  const late = await town.started({ consumerName: "late", handle: handle("late") });
+  await town.until(() => late.counts.processed === 1);
+  isMended = true;
+  const [letter] = (await town.storage.deadLetters.list({ limit: 1 })).letters;
+  await town.storage.deadLetters.redrive({ ids: [letter?.id ?? 0], actor: "ann" });
+  const relay = new OutboxWorker({
+    storage: town.storage,
+    broker: town.broker,
+    clock: town.clock,
+    log: silentLog,
+  });
+  onTestFinished(() => town.drive(relay.stop()));
+  const latest = await town.started({ consumerName: "latest", handle: handle("latest") });
+  await town.until(() => latest.counts.processed === 1);
+  await town.drive(relay.start());
+  await town.until(() => billing.counts.processed === 1 && late.counts.duplicates === 1);
+  await town.until(() => latest.counts.duplicates === 1);
+  expect(town.handled).toEqual(["late 1", "latest 1", "billing 1"]);
 });
 
 describe("an outage", () => {

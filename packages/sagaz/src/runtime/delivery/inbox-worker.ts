@@ -1,8 +1,9 @@
 import { fromMessage } from "../../core/delivery/envelope.ts";
+import { REDRIVEN_FOR } from "../../core/delivery/redriven-row.ts";
 import { isSagaError, SagaError } from "../../core/errors.ts";
 import type { MessageBroker, ReceivedMessage, Subscription } from "../../ports/broker.ts";
 import { consoleLog } from "../../ports/log.ts";
-import type { DeadLetterRow } from "../../ports/inbox.ts";
+import type { ConsumersDeadLetter } from "../../ports/dead-letters.ts";
 import { keepTrying } from "../patience.ts";
 import { newId, systemChance, systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
@@ -171,7 +172,7 @@ export class InboxWorker {
     try {
       results = await this.#inbox.processBatch(
         batch.map(({ message }) => message),
-        (payload, context) => this.#handlerOf(context.message.eventType)?.(payload, context),
+        (payload, context) => this.#handlerOf(context.message)?.(payload, context),
       );
     } catch (error) {
       return this.#storageAway(error);
@@ -185,8 +186,9 @@ export class InboxWorker {
     this.#subscription?.ack(done.map(({ received }) => received));
   }
 
-  #handlerOf(type: string): InboxHandler | undefined {
-    const { handle } = this.#options;
+  #handlerOf({ eventType: type, redrivenFor }: InboxMessage): InboxHandler | undefined {
+    const { handle, consumerName } = this.#options;
+    if (redrivenFor !== undefined && redrivenFor !== consumerName) return undefined;
     if (typeof handle === "function") return handle;
     return Object.hasOwn(handle, type) ? handle[type] : undefined;
   }
@@ -224,7 +226,7 @@ export class InboxWorker {
     const { storage, clock, chance, log, consumerName } = this.#options;
     const now = clock.now();
     const letter = toDeadLetter(waiting, { error, consumerName, now, newId: () => newId(now, chance) });
-    const isBuried = await keepTrying(() => storage.inbox.bury(letter), {
+    const isBuried = await keepTrying(() => storage.deadLetters.bury(letter), {
       clock,
       log,
       what: "keeping a dead letter",
@@ -299,6 +301,7 @@ function toInboxMessage(received: ReceivedMessage): InboxMessage {
     key,
     correlationId: headers["correlation-id"],
     traceparent: headers["traceparent"],
+    redrivenFor: headers[REDRIVEN_FOR],
   };
 }
 
@@ -320,7 +323,7 @@ function toDeadLetter(
     readonly now: number;
     readonly newId: () => string;
   },
-): DeadLetterRow {
+): ConsumersDeadLetter {
   const { error, consumerName, now, newId: makeId } = around;
   const { event: carried, createdAt = now } = fromMessage(received);
   // Without an id of its own it would pass for any other one that has none.

@@ -30,13 +30,6 @@ export function inboxIn(tables: Tables, transactions: Transactions): InboxStorag
         what: "note a message as processed in a transaction of the caller's",
       });
     },
-    async bury({ consumerName, event, attempts, code, error }) {
-      const isKnown = tables.outbox.dead.some(
-        (one) => one.consumerName === consumerName && one.eventId === event.eventId,
-      );
-      if (!isKnown)
-        tables.outbox.dead.push({ ...event, consumerName, attempts, code, error, diedAt: tables.now() });
-    },
   };
 }
 

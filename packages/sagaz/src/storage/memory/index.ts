@@ -1,4 +1,5 @@
 import type { Clock } from "../../ports/clock.ts";
+import type { DeadLetterStorage } from "../../ports/dead-letters.ts";
 import type { InboxStorage } from "../../ports/inbox.ts";
 import type { OutboxStorage } from "../../ports/outbox.ts";
 import type {
@@ -11,6 +12,7 @@ import type {
   StorageAbilities,
   UpkeepStore,
 } from "../../ports/storage.ts";
+import { deadLettersIn } from "./dead-letters.ts";
 import { inboxIn } from "./inbox.ts";
 import { journalIn } from "./journal.ts";
 import { leasesIn } from "./leases.ts";
@@ -46,6 +48,7 @@ export class InMemoryStorage implements SagaStorage {
   readonly upkeep: UpkeepStore;
   readonly outbox: OutboxStorage;
   readonly inbox: InboxStorage;
+  readonly deadLetters: DeadLetterStorage;
   readonly #tables: Tables;
   readonly #transactions: Transactions;
 
@@ -59,6 +62,7 @@ export class InMemoryStorage implements SagaStorage {
     this.upkeep = upkeepIn(this.#tables);
     this.outbox = outboxIn(this.#tables, this.#transactions);
     this.inbox = inboxIn(this.#tables, this.#transactions);
+    this.deadLetters = deadLettersIn(this.#tables);
   }
 
   /** There is nothing to connect to. */

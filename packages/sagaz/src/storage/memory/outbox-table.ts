@@ -1,3 +1,4 @@
+import type { DeadLetter } from "../../ports/dead-letters.ts";
 import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
 import type { DeadEvent, FailedEvent, OutboxRow, PendingEvent } from "../../ports/outbox.ts";
 
@@ -7,17 +8,11 @@ interface PendingRecord extends Omit<PendingEvent, "waitMs"> {
   availableAt: number;
 }
 
-/** An event that was given up. */
-interface DeadRecord extends OutboxRow, Pick<DeadEvent, "attempts" | "code" | "error"> {
-  /** Who could not process it; null when no broker would have it. */
-  readonly consumerName: string | null;
-  readonly diedAt: number;
-}
-
 /** Events that wait to be published, and who relays which of them. */
 export class OutboxTable {
   /** By id, in the order of ids. */
   readonly pending = new Map<number, PendingRecord>();
+  /** In the order of ids. */
   readonly dead: DeadRecord[] = [];
   /** Epochs of relays. */
   readonly relays = new Set<number>();
@@ -62,10 +57,19 @@ export class OutboxTable {
     record.availableAt = now + delayMs;
   }
 
-  bury({ id, attempts, code, error }: DeadEvent, diedAt: number): void {
+  /** An event that no broker would have. */
+  giveUp({ id, attempts, code, error }: DeadEvent, diedAt: number): void {
     const record = this.pending.get(id);
     if (!record) return;
     this.pending.delete(id);
-    this.dead.push({ ...record, consumerName: null, attempts, code, error, diedAt });
+    const { createdAt, attempts: _attempts, availableAt: _availableAt, id: _id, ...event } = record;
+    this.bury({ consumerName: null, event, createdAt, attempts, code, error, stack: null }, diedAt);
+  }
+
+  bury(letter: Omit<DeadLetter, "id" | "diedAt" | "redrivenAt" | "redrivenBy">, diedAt: number): void {
+    this.dead.push({ ...letter, id: this.dead.length + 1, diedAt, redrivenAt: null, redrivenBy: null });
   }
 }
+
+/** A dead letter, which is redriven in place. */
+export type DeadRecord = { -readonly [Field in keyof DeadLetter]: DeadLetter[Field] };

@@ -29,7 +29,8 @@ export function outboxIn(tables: Tables, transactions: Transactions): OutboxStor
     },
     async backlog() {
       const [oldest] = outbox.pending.values();
-      return { pending: outbox.pending.size, oldestAt: oldest?.createdAt ?? null, dead: outbox.dead.length };
+      const dead = outbox.dead.filter(({ redrivenAt }) => redrivenAt === null).length;
+      return { pending: outbox.pending.size, oldestAt: oldest?.createdAt ?? null, dead };
     },
   };
 }
@@ -52,5 +53,5 @@ function settle(tables: Tables, { epoch, sent, failed, dead }: Settlement): void
   tables.getWorker(epoch);
   for (const id of sent) tables.outbox.pending.delete(id);
   for (const event of failed) tables.outbox.postpone(event, tables.now());
-  for (const event of dead) tables.outbox.bury(event, tables.now());
+  for (const event of dead) tables.outbox.giveUp(event, tables.now());
 }

@@ -1,15 +1,12 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { SagaError } from "../../core/errors.ts";
 import { must, need } from "../../core/must.ts";
-import type { DeadLetterRow, InboxAnswer, InboxRequest, InboxStorage, InboxWork } from "../../ports/inbox.ts";
+import type { InboxAnswer, InboxRequest, InboxStorage, InboxWork } from "../../ports/inbox.ts";
 import { textArray } from "./binary-arrays.ts";
 import { commit, rollBack } from "./connection.ts";
 import type { OpenConnection } from "./connection.ts";
-import { toTime } from "./database.ts";
 import type { Database } from "./database.ts";
 import { toSagaError } from "./errors.ts";
-import { toParameters } from "./outbox-columns.ts";
-import { storable } from "./storable.ts";
 import { openRunner } from "./sql-runner.ts";
 
 /** Runs a statement of ours inside the transaction, and answers its rows. */
@@ -133,17 +130,6 @@ export class PostgresInbox implements InboxStorage {
         ? await run(sql.keptResult, [consumerName, ids[0]])
         : await run(sql.keptResults, [consumerName, textArray(ids)]);
     return new Map(rows.map((row) => [String(row["event_id"]), row["result"] as string | null]));
-  }
-
-  async bury(letter: DeadLetterRow): Promise<void> {
-    const { consumerName, event, createdAt, attempts, code, error, stack } = letter;
-    const [, ...columns] = toParameters(event); // without the shard
-    const texts = [consumerName, ...columns, toTime(createdAt), attempts, code, error, stack];
-    const values = [
-      this.#database.now(),
-      ...texts.map((text) => (typeof text === "string" ? storable(text) : text)),
-    ];
-    await this.#database.write({ text: this.#database.sql.buryMessage, values });
   }
 }
 

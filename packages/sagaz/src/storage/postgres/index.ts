@@ -9,11 +9,13 @@ import type {
   StorageAbilities,
   UpkeepStore,
 } from "../../ports/storage.ts";
+import type { DeadLetterStorage } from "../../ports/dead-letters.ts";
 import type { InboxStorage } from "../../ports/inbox.ts";
 import type { OutboxStorage } from "../../ports/outbox.ts";
 import type { DoubtfulClaims } from "./claims.ts";
 import { Database } from "./database.ts";
 import { Hints } from "./hints.ts";
+import { PostgresDeadLetters } from "./dead-letters.ts";
 import { PostgresInbox } from "./inbox.ts";
 import { PostgresJournal } from "./journal.ts";
 import { PostgresLeases } from "./leases.ts";
@@ -73,6 +75,7 @@ export class PostgreSQLStorage implements SagaStorage {
   readonly upkeep: UpkeepStore;
   readonly outbox: OutboxStorage;
   readonly inbox: InboxStorage;
+  readonly deadLetters: DeadLetterStorage;
   readonly #database: Database;
   readonly #hints: Hints;
   readonly #migrates: boolean;
@@ -102,6 +105,7 @@ export class PostgreSQLStorage implements SagaStorage {
     this.upkeep = upkeep;
     this.outbox = new PostgresOutbox({ database, hints });
     this.inbox = new PostgresInbox({ database });
+    this.deadLetters = new PostgresDeadLetters({ database, hints });
   }
 
   /**

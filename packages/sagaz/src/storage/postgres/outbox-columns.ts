@@ -1,5 +1,6 @@
 import type { OutboxRow } from "../../ports/outbox.ts";
 import { ColumnsWriter } from "./binary-arrays.ts";
+import type { Sql } from "./render-sql.ts";
 
 /** An `outbox_columns`. */
 export function outboxColumns(events: readonly OutboxRow[]): Buffer {
@@ -35,4 +36,21 @@ function textOf({ payload }: OutboxRow): string | null {
 
 function bytesOf({ payload }: OutboxRow): string | null {
   return typeof payload === "string" ? null : Buffer.from(payload).toString("base64");
+}
+
+/** The statement that adds so many events, with a time and then their parameters. */
+export function toInsert({ addEventsHead, addEventsTail }: Sql, count: number): string {
+  const rows = Array.from({ length: count }, (_, row) => toValues(row * columnCasts.length));
+  return `${addEventsHead} values ${rows.join(", ")} ${addEventsTail}`;
+}
+
+/** Types of the columns in the order of {@link toParameters}; the last one comes as base64. */
+const columnCasts = ["smallint", ...Array.from({ length: 12 }, () => "text"), "bytes"];
+
+function toValues(first: number): string {
+  const values = columnCasts.map((cast, column) => {
+    const parameter = `$${first + column + 2}`; // the first one is the time
+    return cast === "bytes" ? `decode(${parameter}::text, 'base64')` : `${parameter}::${cast}`;
+  });
+  return `(coalesce($1::timestamptz, clock_timestamp()), ${values.join(", ")})`;
 }

@@ -14,7 +14,7 @@ import type { TextRow } from "./connection.ts";
 import type { Database } from "./database.ts";
 import { toSagaError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
-import { toParameters } from "./outbox-columns.ts";
+import { toInsert, toParameters } from "./outbox-columns.ts";
 import { storable } from "./storable.ts";
 import { UndecidedIds } from "./undecided-ids.ts";
 
@@ -45,19 +45,16 @@ export class PostgresOutbox implements OutboxStorage {
     try {
       for (let i = 0; i < events.length; i += eventsPerStatement) {
         const some = events.slice(i, i + eventsPerStatement);
-        await tx(this.#toInsert(some.length), [this.#database.now(), ...some.flatMap(toParameters)]);
+        await tx(toInsert(this.#database.sql, some.length), [
+          this.#database.now(),
+          ...some.flatMap(toParameters),
+        ]);
       }
     } catch (error) {
       // Whatever went wrong, it is in the caller's transaction: nothing of ours was committed.
       throw toSagaError(error, { commits: false });
     }
     this.#hints.tell("outbox");
-  }
-
-  #toInsert(count: number): string {
-    const { addEventsHead, addEventsTail } = this.#database.sql;
-    const rows = Array.from({ length: count }, (_, row) => toValues(row * columnCasts.length));
-    return `${addEventsHead} values ${rows.join(", ")} ${addEventsTail}`;
   }
 
   async balance(epoch: number): Promise<ShardShare> {
@@ -129,17 +126,6 @@ export class PostgresOutbox implements OutboxStorage {
       dead: Number(row["dead"]),
     };
   }
-}
-
-/** Types of the columns in the order of {@link toParameters}; the last one comes as base64. */
-const columnCasts = ["smallint", ...Array.from({ length: 12 }, () => "text"), "bytes"];
-
-function toValues(first: number): string {
-  const values = columnCasts.map((cast, column) => {
-    const parameter = `$${first + column + 2}`; // the first one is the time
-    return cast === "bytes" ? `decode(${parameter}::text, 'base64')` : `${parameter}::${cast}`;
-  });
-  return `(coalesce($1::timestamptz, clock_timestamp()), ${values.join(", ")})`;
 }
 
 /** One bit for each shard, as the 64 bits of a `bigint`. */

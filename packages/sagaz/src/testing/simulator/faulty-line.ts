@@ -56,7 +56,7 @@ export class FaultyLine {
   }
 
   #wrap(inner: SagaStorage): SagaStorage {
-    const { inbox, journal, outbox, queries, upkeep, ...storage } = inner;
+    const { deadLetters, inbox, journal, outbox, queries, upkeep, ...storage } = inner;
     const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
     const reads = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: false });
     return {
@@ -99,7 +99,11 @@ export class FaultyLine {
       inbox: {
         process: (request, work) => writes("process", () => inbox.process(request, work)),
         processIn: (tx, request, work) => inbox.processIn(tx, request, work),
-        bury: (letter) => writes("bury", () => inbox.bury(letter)),
+      },
+      deadLetters: {
+        bury: (letter) => writes("bury", () => deadLetters.bury(letter)),
+        list: (filter) => reads("letters", () => deadLetters.list(filter)),
+        redrive: (request) => writes("redrive", () => deadLetters.redrive(request)),
       },
     };
   }

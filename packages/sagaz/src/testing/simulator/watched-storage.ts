@@ -11,6 +11,7 @@ import type {
 import { journalIn } from "../../storage/memory/journal.ts";
 import { leasesIn } from "../../storage/memory/leases.ts";
 import { mailboxIn } from "../../storage/memory/mailbox.ts";
+import { deadLettersIn } from "../../storage/memory/dead-letters.ts";
 import { inboxIn } from "../../storage/memory/inbox.ts";
 import { outboxIn } from "../../storage/memory/outbox.ts";
 import { queriesIn } from "../../storage/memory/queries.ts";
@@ -60,6 +61,7 @@ export class WatchedStorage {
       upkeep: upkeepIn(tables),
       outbox: outboxIn(tables, this.#transactions),
       inbox: inboxIn(tables, this.#transactions),
+      deadLetters: deadLettersIn(tables),
       journal: { ...journal, append: (batch) => this.#watchAppend(batch, () => journal.append(batch)) },
       leases: {
         ...leases,

@@ -27,17 +27,6 @@ update {{schema}}.consumer_inbox i set result = m.result from unnest($2::text[],
 -- name: keepResult
 update {{schema}}.consumer_inbox i set result = $3::text where i.consumer_name = $1::text and i.event_id = $2::text
 
--- name: buryMessage
-insert into {{schema}}.saga_dead_letters (
-    died_at, consumer_name, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id,
-    correlation_id, saga_id, traceparent, headers, payload, payload_bytes, created_at, attempts, error_code, error, stack)
-  select coalesce($1::timestamptz, clock_timestamp()), $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text,
-      $9::text, $10::text, $11::text, $12::text, $13::text, $14::text, decode($15::text, 'base64'), $16::timestamptz,
-      $17::integer, $18::text, $19::text, $20::text
-    where not exists (
-      select from {{schema}}.saga_dead_letters d
-        where d.consumer_name = $2::text and d.event_id = $3::text and d.redriven_at is null)
-
 -- name: clearInbox
 with cleared as (
   delete from {{schema}}.consumer_inbox i

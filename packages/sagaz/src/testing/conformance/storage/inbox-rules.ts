@@ -1,4 +1,5 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
+import { OUTBOX_SHARDS, shardOf } from "../../../core/delivery/shard.ts";
 import type { InboxAnswer, InboxRow, InboxWork } from "../../../ports/inbox.ts";
 import type { OutboxRow } from "../../../ports/outbox.ts";
 import { given } from "../given.ts";
@@ -133,7 +134,7 @@ export const inboxRules: readonly StorageRule[] = [
   }),
 
   rule("inbox: what the work publishes is published if and only if the work succeeds", async (t) => {
-    const event = toDeadEvent("x");
+    const event = toEvent("x");
     const publishes = (fails: boolean): InboxWork => {
       return async (tx, places) => {
         await t.storage.outbox.addIn(tx, [event]);
@@ -193,32 +194,15 @@ export const inboxRules: readonly StorageRule[] = [
     await t.storage.upkeep.maintain();
     deepEqual(await process(t, ["id-0", "id-2499", "late"]), [fresh("0"), fresh("1"), duplicate("0")]);
   }),
-
-  rule("inbox: a message that is given up is a dead letter, once for each consumer", async (t) => {
-    const letter = {
-      consumerName,
-      event: toDeadEvent("dead"),
-      createdAt: t.now(),
-      attempts: 5,
-      code: "SAGAZ_HANDLER_FAILED",
-      error: "it threw",
-      stack: "at …",
-    };
-    await t.storage.inbox.bury(letter);
-    await t.storage.inbox.bury(letter);
-    await t.storage.inbox.bury({ ...letter, consumerName: "shipping", stack: null });
-    equal((await t.storage.outbox.backlog()).dead, 2);
-    // It was not processed: when it comes again, it is tried again.
-    deepEqual(await process(t, ["dead"]), [fresh("0")]);
-  }),
 ];
 
-function toDeadEvent(eventId: string): OutboxRow {
+/** An event to be published. */
+export function toEvent(eventId: string): OutboxRow {
   return {
     eventId,
     topic: "orders",
     key: "k",
-    shard: 1,
+    shard: shardOf("k", OUTBOX_SHARDS),
     type: "order.placed",
     source: "/orders",
     aggregateType: null,

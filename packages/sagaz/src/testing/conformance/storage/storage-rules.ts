@@ -1,6 +1,7 @@
 import { batchRules } from "./batch-rules.ts";
 import { claimRules } from "./claim-rules.ts";
 import { crashRules } from "./crash-rules.ts";
+import { deadLetterRules } from "./dead-letter-rules.ts";
 import { inboxRules } from "./inbox-rules.ts";
 import { journalRules } from "./journal-rules.ts";
 import { leaseRules } from "./lease-rules.ts";
@@ -29,5 +30,6 @@ export const storageRules: readonly StorageRule[] = [
   ...upkeepRules,
   ...outboxRules,
   ...inboxRules,
+  ...deadLetterRules,
   ...crashRules,
 ];
