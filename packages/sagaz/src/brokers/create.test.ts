@@ -1,9 +1,16 @@
-import { expect, test } from "vitest";
+import { inspect } from "node:util";
+import { expect, test, vi } from "vitest";
 import { createBroker } from "./create.ts";
 
 test("a URL names its broker", async () => {
-  expect((await createBroker("memory:")).name).toBe("memory");
-  expect((await createBroker("MEMORY:")).name).toBe("memory");
+  for (const [url, name] of [
+    ["memory:", "memory"],
+    ["MEMORY:", "memory"],
+    ["redis://user:password@127.0.0.1:1/0", "Redis"],
+    ["rediss://127.0.0.1:1", "Redis"],
+  ] as const) {
+    expect((await createBroker(url)).name).toBe(name);
+  }
 });
 
 test("a URL of no broker is refused without being shown", async () => {
@@ -13,4 +20,28 @@ test("a URL of no broker is refused without being shown", async () => {
     expect(String(error)).not.toContain("secret");
     expect(String(error)).toContain("memory:");
   }
+});
+
+test.each(["redis://user:s3cret@127.0.0.1:1"])(
+  "what is wrong is said without the password: %s",
+  async (url) => {
+    const unreadable = await createBroker(url.replace(/1$/, "port")).catch((thrown: unknown) => thrown);
+    expect(unreadable).toMatchObject({ code: "SAGAZ_INVALID_OPTION" });
+    const broker = await createBroker(url);
+    const unreachable = await broker.start().catch((thrown: unknown) => thrown);
+    expect(unreachable).toMatchObject({ code: "SAGAZ_BROKER_UNAVAILABLE" });
+    expect(String(unreachable)).toContain("ECONNREFUSED");
+    await broker.stop();
+    for (const error of [unreadable, unreachable])
+      expect(inspect(error, { depth: 9 })).not.toContain("s3cret");
+  },
+);
+
+test.each([["redis://127.0.0.1", "ioredis"]])("%s without %s says what to install", async (url, driver) => {
+  vi.doMock(driver, () => {
+    throw new Error("it is not installed");
+  });
+  const error = await createBroker(url).catch((thrown: unknown) => thrown);
+  vi.doUnmock(driver);
+  expect(error).toMatchObject({ code: "SAGAZ_DRIVER_MISSING", details: { driver } });
 });

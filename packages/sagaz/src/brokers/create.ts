@@ -3,15 +3,18 @@ import type { MessageBroker } from "../ports/broker.ts";
 
 /** How to open a broker, by the scheme of its URL. Adapters and drivers are loaded when they are asked for. */
 const openers: Readonly<Record<string, (url: string) => Promise<MessageBroker>>> = {
+  "redis:": openRedis,
+  "rediss:": openRedis,
   "memory:": openMemory,
 };
 
 /**
  * Makes the broker that a URL names; it is started by whoever uses it.
  *
- * `memory:`.
+ * `redis://user:password@host:6379/0`, or `rediss://` over TLS (needs the package `ioredis`) · `memory:`.
  *
- * @throws SagaError `SAGAZ_UNKNOWN_BROKER`. No error shows the URL: there may be a password in it.
+ * @throws SagaError `SAGAZ_UNKNOWN_BROKER`, `SAGAZ_INVALID_OPTION` for what is no URL, `SAGAZ_DRIVER_MISSING`. No error
+ * shows the URL: there may be a password in it.
  */
 export async function createBroker(url: string): Promise<MessageBroker> {
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0].toLowerCase() ?? "";
@@ -21,7 +24,37 @@ export async function createBroker(url: string): Promise<MessageBroker> {
   return open(url);
 }
 
+async function openRedis(url: string): Promise<MessageBroker> {
+  checkUrl(url);
+  const { Redis } = await load(() => import("ioredis"), { driver: "ioredis", what: "Redis" });
+  const { RedisBroker } = await import("./redis/index.ts");
+  return new RedisBroker({ client: new Redis(url, { lazyConnect: true }) });
+}
+
 async function openMemory(): Promise<MessageBroker> {
   const { InMemoryBroker } = await import("./memory/index.ts");
   return new InMemoryBroker();
+}
+
+/** The driver would tell what it cannot read, password and all. */
+function checkUrl(url: string): void {
+  if (URL.canParse(url)) return;
+  const details = {
+    where: "createBroker",
+    option: "url",
+    value: `${url.split(":")[0]}:…`,
+    rule: "it must be a URL",
+  };
+  throw new SagaError("SAGAZ_INVALID_OPTION", details);
+}
+
+async function load<Driver>(
+  importDriver: () => Promise<Driver>,
+  details: { readonly driver: string; readonly what: string },
+): Promise<Driver> {
+  try {
+    return await importDriver();
+  } catch (cause) {
+    throw new SagaError("SAGAZ_DRIVER_MISSING", details, { cause });
+  }
 }
