@@ -5,13 +5,17 @@ import type { MessageBroker } from "../ports/broker.ts";
 const openers: Readonly<Record<string, (url: string) => Promise<MessageBroker>>> = {
   "redis:": openRedis,
   "rediss:": openRedis,
+  "nats:": openNats,
+  "tls:": openNats,
   "memory:": openMemory,
 };
 
 /**
  * Makes the broker that a URL names; it is started by whoever uses it.
  *
- * `redis://user:password@host:6379/0`, or `rediss://` over TLS (needs the package `ioredis`) · `memory:`.
+ * `redis://user:password@host:6379/0`, or `rediss://` over TLS (needs the package `ioredis`) ·
+ * `nats://user:password@host:4222` or `nats://token@host:4222`, or `tls://` as NATS calls it over TLS (needs the package
+ * `@nats-io/transport-node`) · `memory:`.
  *
  * @throws SagaError `SAGAZ_UNKNOWN_BROKER`, `SAGAZ_INVALID_OPTION` for what is no URL, `SAGAZ_DRIVER_MISSING`. No error
  * shows the URL: there may be a password in it.
@@ -29,6 +33,22 @@ async function openRedis(url: string): Promise<MessageBroker> {
   const { Redis } = await load(() => import("ioredis"), { driver: "ioredis", what: "Redis" });
   const { RedisBroker } = await import("./redis/index.ts");
   return new RedisBroker({ client: new Redis(url, { lazyConnect: true }) });
+}
+
+async function openNats(url: string): Promise<MessageBroker> {
+  checkUrl(url);
+  const { protocol, hostname, port, username, password } = new URL(url);
+  const driver = "@nats-io/transport-node";
+  const nats = await load(() => import("@nats-io/transport-node"), { driver, what: "NATS" });
+  const { NatsBroker } = await import("./nats/index.ts");
+  const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)];
+  const connection = {
+    servers: `${hostname}:${port === "" ? 4222 : port}`,
+    ...(pass === "" ? {} : { user, pass }),
+    ...(pass === "" && user !== "" ? { token: user } : {}),
+    ...(protocol === "tls:" ? { tls: {} } : {}),
+  };
+  return new NatsBroker({ nats, connection });
 }
 
 async function openMemory(): Promise<MessageBroker> {

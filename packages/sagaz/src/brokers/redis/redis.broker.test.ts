@@ -125,21 +125,23 @@ function codesOf(answers: Awaited<ReturnType<MessageBroker["publish"]>>): readon
 /** A subscription that keeps what comes, and acknowledges it unless told otherwise. */
 async function listen(broker: MessageBroker, topic: string, { group = "g", acks = true } = {}) {
   const messages: ReceivedMessage[] = [];
+  const all: string[] = [];
   const subscription: Subscription = await broker.subscribe({
     group,
     topics: [topic],
     unackedMax: 10_000,
     handle: (come) => {
       messages.push(...come);
+      all.push(...come.map(({ payload }) => Buffer.from(payload).toString()));
       if (acks) subscription.ack(come);
     },
   });
-  const texts = () => messages.map(({ payload }) => String(payload));
+  const texts = () => [...all];
   const hasAll = (wanted: readonly string[]) =>
     waitUntil(
       `all of ${wanted.length} messages have come`,
       () => {
-        const come = new Set(texts());
+        const come = new Set(all);
         return wanted.every((text) => come.has(text));
       },
       { withinMs: 30_000 },

@@ -13,34 +13,17 @@ function handOver(tenure: Tenure, count: number): readonly ReceivedMessage[] {
   });
 }
 
-test("the place is the last entry up to which everything is acknowledged", () => {
+test("a place that could not be saved is saved again", () => {
   const tenure = new Tenure("t", "0-0", 0);
-  const [first, second, third, fourth] = handOver(tenure, 4) as [ReceivedMessage, ...ReceivedMessage[]];
-  expect(tenure.next).toBe("4-0");
-  expect(tenure.toSave()).toBeUndefined();
-  tenure.ack(third!);
+  const [first] = handOver(tenure, 2) as [ReceivedMessage];
+  expect(tenure.next).toBe("2-0");
   expect(tenure.toSave()).toBeUndefined();
   tenure.ack(first);
+  expect(tenure.unacked).toBe(1);
   expect(tenure.toSave()?.place).toBe("1-0");
-  tenure.ack(first);
   expect(tenure.toSave()).toBeUndefined();
-  tenure.ack(second!);
-  expect(tenure.toSave()?.place).toBe("3-0");
   tenure.unsave();
-  expect(tenure.toSave()?.place).toBe("3-0");
-  expect(tenure.unacked).toBe(1);
-  tenure.ack({ ...fourth! });
-  expect(tenure.unacked).toBe(1);
-});
-
-test("thousands are acknowledged in any order", () => {
-  const tenure = new Tenure("t", "0-0", 0);
-  const messages = handOver(tenure, 5_000);
-  for (const message of messages.slice(0, 2_500).toReversed()) tenure.ack(message);
-  expect(tenure.toSave()?.place).toBe("2500-0");
-  for (const message of messages.slice(2_500)) tenure.ack(message);
-  expect(tenure.toSave()?.place).toBe("5000-0");
-  expect(tenure.unacked).toBe(0);
+  expect(tenure.toSave()?.place).toBe("1-0");
 });
 
 test("the stream is trimmed after 1,000 acknowledgements, or after 30 s when there was one", () => {
