@@ -42,6 +42,12 @@ export type * from "./ports/storage.ts";
 // Its events, and what carries them.
 export { Outbox } from "./runtime/delivery/outbox.ts";
 export type { OutboxOptions } from "./runtime/delivery/outbox.ts";
+export { OptimisticPublisher } from "./runtime/delivery/optimistic-publisher.ts";
+export type {
+  OptimisticCounts,
+  OptimisticPublisherOptions,
+} from "./runtime/delivery/optimistic-publisher.ts";
+export type { TransactionConnection, TransactionPool } from "./runtime/delivery/in-transaction.ts";
 export { OutboxWorker } from "./runtime/delivery/outbox-worker.ts";
 export type { OutboxWorkerHealth, OutboxWorkerOptions } from "./runtime/delivery/outbox-worker.ts";
 export { ConsumerInbox } from "./runtime/delivery/consumer-inbox.ts";

@@ -11,8 +11,15 @@ export type { OutboxRow } from "../core/delivery/outbox-event.ts";
  * fences or retires a worker also takes its shards away.
  */
 export interface OutboxStorage {
-  /** Adds events inside the caller's transaction, in their order. */
-  addIn(tx: SqlRunner, events: readonly OutboxRow[]): Promise<void>;
+  /**
+   * Adds events inside the caller's transaction, in their order. Relays leave them, and what follows them in their keys,
+   * alone for `holdMs` (default 0): whoever learns of the commit may send them meanwhile, and says so by `settleHeld`.
+   */
+  addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs?: number): Promise<AddedEvents>;
+  /** Those of these events that wait behind an earlier one of their key: they are for a relay to send. */
+  behindOthers(events: readonly HeldEvent[]): Promise<readonly number[]>;
+  /** Held events that were sent, and those that are left to the relays at once. What is not pending is passed over. */
+  settleHeld(held: { readonly sent: readonly number[]; readonly released: readonly number[] }): Promise<void>;
   /**
    * Takes shards that nobody holds, up to this relay's fair share: all shards divided by the relays that live, rounded up.
    * Each shard is one relay's at a time. `SAGAZ_FENCED`.
@@ -32,6 +39,20 @@ export interface OutboxStorage {
   settle(settlement: Settlement): Promise<void>;
   /** How much waits. */
   backlog(): Promise<Backlog>;
+}
+
+/** Events as they were added. */
+export interface AddedEvents {
+  /** In the order of the events. */
+  readonly ids: readonly number[];
+  /** Milliseconds since 1970: `ce_time`. */
+  readonly createdAt: number;
+}
+
+/** An event that relays leave alone for a while. */
+export interface HeldEvent {
+  readonly id: number;
+  readonly key: string;
 }
 
 /** An event that waits. */

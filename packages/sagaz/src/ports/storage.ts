@@ -3,7 +3,7 @@ import type { ParkReason } from "../core/saga/events.ts";
 import type { EventRow, StoredEvent } from "./event-row.ts";
 import type { DeadLetterStorage } from "./dead-letters.ts";
 import type { InboxStorage } from "./inbox.ts";
-import type { OutboxRow, OutboxStorage } from "./outbox.ts";
+import type { AddedEvents, OutboxRow, OutboxStorage } from "./outbox.ts";
 import type { QueryStore, SagaRow } from "./queries.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
 
@@ -95,6 +95,8 @@ export interface JournalStore {
 export interface AppendBatch {
   readonly epoch: number;
   readonly entries: readonly AppendEntry[];
+  /** Relays leave the events of the batch alone for so long: see `OutboxStorage.addIn`. Default 0. */
+  readonly holdMs?: number;
 }
 
 /** Events of one saga and what changes with them. */
@@ -166,6 +168,8 @@ export interface RowChange {
 export interface AppendReceipt {
   /** Time of the write, and `at` of its events; where the database's clock went back, never before a saga's last `at`. */
   readonly at: number;
+  /** The events that were added, if there are any, in the order of the entries. */
+  readonly added?: AddedEvents | undefined;
 }
 
 /** The end of a stored journal. */

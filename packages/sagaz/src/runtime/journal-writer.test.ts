@@ -18,6 +18,7 @@ function open() {
     log: silentLog,
     epoch: 1,
     held: { held: () => [], lost: () => {}, fenced: () => {} },
+    publisher: undefined,
   });
   return { writer, batches };
 }

@@ -2,6 +2,7 @@ import { isSagaError, SagaError } from "../core/errors.ts";
 import type { AppendEntry, SagaStorage, Tail } from "../ports/storage.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
+import type { OptimisticPublisher } from "./delivery/optimistic-publisher.ts";
 import { judge } from "./doubt.ts";
 
 /** Entries of one batch, and roughly the bytes of their payloads. */
@@ -47,6 +48,7 @@ export class JournalWriter {
   readonly #log: Log;
   readonly #held: Held;
   readonly #epoch: number;
+  readonly #publisher: OptimisticPublisher | undefined;
   #queue: Waiting[] = [];
   /** Writes under way, and the sagas in them. */
   #writes = 0;
@@ -55,12 +57,20 @@ export class JournalWriter {
   #closed: SagaError | undefined;
   #idle: (() => void)[] = [];
 
-  constructor(options: { storage: SagaStorage; clock: Clock; log: Log; held: Held; epoch: number }) {
+  constructor(options: {
+    storage: SagaStorage;
+    clock: Clock;
+    log: Log;
+    held: Held;
+    epoch: number;
+    publisher: OptimisticPublisher | undefined;
+  }) {
     this.#storage = options.storage;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#held = options.held;
     this.#epoch = options.epoch;
+    this.#publisher = options.publisher;
   }
 
   /** Entries that wait to be written. */
@@ -195,7 +205,7 @@ export class JournalWriter {
 
   async #try(batch: readonly Waiting[]): Promise<SagaError | undefined> {
     try {
-      await this.#storage.journal.append({ epoch: this.#epoch, entries: batch.map(({ entry }) => entry) });
+      await this.#append(batch.map(({ entry }) => entry));
       return undefined;
     } catch (error) {
       return isSagaError(error)
@@ -268,6 +278,15 @@ export class JournalWriter {
       this.#log.warn("sagaz: the storage is still away", { message: String(error) });
       return undefined;
     }
+  }
+
+  /** What is published with it is sent at once where somebody does so. */
+  async #append(entries: readonly AppendEntry[]): Promise<void> {
+    const events = this.#publisher ? entries.flatMap(({ outbox }) => outbox) : [];
+    const holdMs = events.length > 0 ? this.#publisher?.holdMs : 0;
+    const batch = { epoch: this.#epoch, entries };
+    const { added } = await this.#storage.journal.append(holdMs ? { ...batch, holdMs } : batch);
+    if (holdMs && added) this.#publisher?.offer(events, added);
   }
 
   #pause(delayMs: number): Promise<void> {

@@ -6,6 +6,7 @@ import type { Clock } from "../ports/clock.ts";
 import { consoleLog } from "../ports/log.ts";
 import type { Log } from "../ports/log.ts";
 import type { SagaStorage } from "../ports/storage.ts";
+import type { OptimisticPublisher } from "./delivery/optimistic-publisher.ts";
 import { Endings } from "./endings.ts";
 import { PAYLOAD_BYTES_MAX } from "./payload.ts";
 import { Registry } from "./registry.ts";
@@ -36,6 +37,11 @@ export interface OrchestratorOptions {
   readonly payloadBytesMax?: number;
   readonly log?: Log;
   /** Tests pass a fake one. */
+  /**
+   * Sends what steps publish as soon as it has committed, without waiting for an `OutboxWorker`, which is still needed
+   * for what this one cannot send. Started and stopped by you.
+   */
+  readonly publisher?: OptimisticPublisher;
   readonly clock?: Clock;
   /** Tests pass a seeded one. */
   readonly chance?: Chance;
@@ -80,6 +86,7 @@ export class SagaOrchestrator implements AsyncDisposable {
       clock,
       chance,
       log,
+      publisher: options.publisher,
       options: { workerName, leaseMs, sagasInFlightMax, sagasPerTenantMax, stopMs, payloadBytesMax },
       onChange: (runner, why) => this.#endings.notice(runner, why),
     });

@@ -8,6 +8,7 @@ import { Arrivals, toLoaded } from "./arrivals.ts";
 import type { Loaded } from "./arrivals.ts";
 import { comeToRest } from "./come-to-rest.ts";
 import { handBack, signOff } from "./hand-back.ts";
+import type { OptimisticPublisher } from "./delivery/optimistic-publisher.ts";
 import { DatabaseTime } from "./database-time.ts";
 import { Intake } from "./intake.ts";
 import { JournalWriter, WRITES_WAITING_MAX } from "./journal-writer.ts";
@@ -46,6 +47,8 @@ export interface WorkerParts {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
+  /** Sends events at once that sagas publish; else relays do. */
+  readonly publisher: OptimisticPublisher | undefined;
   readonly options: WorkerOptions;
   /** Called when a saga of this worker parked or left it. */
   readonly onChange: (saga: SagaInMemory, why: "parked" | "ended" | "released" | "lost") => void;
@@ -196,7 +199,7 @@ export class Worker implements RunnerHost {
   }
 
   #openWriter(epoch: number): void {
-    const { storage, clock, log } = this.#parts;
+    const { storage, clock, log, publisher } = this.#parts;
     const held = {
       held: () => this.#held(),
       lost: (sagaId: string) => {
@@ -205,7 +208,7 @@ export class Worker implements RunnerHost {
       },
       fenced: () => this.#lease.fenced(epoch),
     };
-    this.#writer = new JournalWriter({ storage, clock, log, epoch, held });
+    this.#writer = new JournalWriter({ storage, clock, log, epoch, held, publisher });
   }
 
   #known(): readonly string[] {

@@ -270,7 +270,9 @@ export class InboxWorker {
     await this.#starting?.catch(() => {});
     const { storage, broker, clock } = this.#options;
     this.#rest.end();
-    await Promise.race([this.#running, new Rest(clock).for(STOP_MS)]);
+    const patience = new Rest(clock);
+    await Promise.race([this.#running, patience.for(STOP_MS)]);
+    patience.end(); // its timer would keep the process alive
     await this.#subscription?.stop();
     await leave(broker, this);
     await leave(storage, this);

@@ -370,6 +370,15 @@ describe("a stop", () => {
     await town.untilEmpty();
   });
 
+  test("leaves no timer behind, which would keep the process alive", async () => {
+    const town = new Town();
+    const worker = await town.started();
+    await town.write("a/1");
+    await town.untilEmpty();
+    await town.drive(worker.stop());
+    expect(town.clock.timersWaiting).toBe(0);
+  });
+
   test("does not wait for ever for a broker that never answers", async () => {
     const town = new Town();
     town.broker.publish = () => new Promise(() => {});

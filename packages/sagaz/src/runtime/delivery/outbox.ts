@@ -1,18 +1,24 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { toOutboxRow } from "../../core/delivery/outbox-event.ts";
-import type { OutboxEvent } from "../../core/delivery/outbox-event.ts";
+import type { OutboxEvent, OutboxRow } from "../../core/delivery/outbox-event.ts";
 import { SagaError } from "../../core/errors.ts";
 import type { Chance } from "../../ports/chance.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { AddedEvents } from "../../ports/outbox.ts";
 import type { SagaStorage } from "../../ports/storage.ts";
 import { PAYLOAD_BYTES_MAX } from "../payload.ts";
 import { newId, systemChance, systemClock } from "../system.ts";
+import { inTransaction } from "./in-transaction.ts";
+import type { TransactionPool } from "./in-transaction.ts";
+import type { OptimisticPublisher } from "./optimistic-publisher.ts";
 
 /** What an outbox is made of. Only `storage` is needed. */
 export interface OutboxOptions {
   readonly storage: SagaStorage;
   /** Who says it: `ce_source` of the events. Default `sagaz`. */
   readonly source?: string;
+  /** Sends events as soon as they have committed: see {@link Outbox.transaction}. Started and stopped by you. */
+  readonly publisher?: OptimisticPublisher;
   /** Bytes of an event's payload. Default 1,048,576. */
   readonly payloadBytesMax?: number;
   readonly clock?: Clock;
@@ -38,12 +44,14 @@ export class Outbox {
   readonly #payloadBytesMax: number;
   readonly #clock: Clock;
   readonly #chance: Chance;
+  readonly #publisher: OptimisticPublisher | undefined;
 
   constructor(options: OutboxOptions) {
     const { storage, source = "sagaz", payloadBytesMax = PAYLOAD_BYTES_MAX } = options;
     this.#storage = storage;
     this.#source = source;
     this.#payloadBytesMax = payloadBytesMax;
+    this.#publisher = options.publisher;
     this.#clock = options.clock ?? systemClock;
     this.#chance = options.chance ?? systemChance;
   }
@@ -55,6 +63,37 @@ export class Outbox {
    * `SAGAZ_CANNOT` when the storage cannot join a transaction; `SAGAZ_STORAGE_REFUSED` and `SAGAZ_STORAGE_UNAVAILABLE`.
    */
   async add(tx: SqlRunner, events: OutboxEvent | readonly OutboxEvent[]): Promise<void> {
+    await this.#add(tx, events, 0);
+  }
+
+  /**
+   * Runs `work` in a transaction of its own on a connection of a `pg` pool, and commits. What it adds through `add` is
+   * sent right after the commit when the outbox has a publisher, instead of waiting for a relay; and never when `work`
+   * throws, which rolls back.
+   *
+   * @throws SagaError as {@link Outbox.add}; what `work` throws, and the driver's own errors.
+   */
+  async transaction<T>(
+    pool: TransactionPool,
+    work: (tx: SqlRunner, add: (events: OutboxEvent | readonly OutboxEvent[]) => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const holdMs = this.#publisher?.holdMs ?? 0;
+    const offers: (() => void)[] = [];
+    const result = await inTransaction(pool, (tx) =>
+      work(tx, async (events) => {
+        const [rows, added] = await this.#add(tx, events, holdMs);
+        if (holdMs > 0) offers.push(() => this.#publisher?.offer(rows, added));
+      }),
+    );
+    for (const offer of offers) offer();
+    return result;
+  }
+
+  async #add(
+    tx: SqlRunner,
+    events: OutboxEvent | readonly OutboxEvent[],
+    holdMs: number,
+  ): Promise<readonly [rows: readonly OutboxRow[], added: AddedEvents]> {
     const { name: storage, can, outbox } = this.#storage;
     if (!can.joinTransaction)
       throw new SagaError("SAGAZ_CANNOT", { storage, what: "join the caller's transaction" });
@@ -64,9 +103,7 @@ export class Outbox {
       source: this.#source,
       bytesMax: this.#payloadBytesMax,
     };
-    await outbox.addIn(
-      tx,
-      all.map((event) => toOutboxRow(event, defaults)),
-    );
+    const rows = all.map((event) => toOutboxRow(event, defaults));
+    return [rows, await outbox.addIn(tx, rows, holdMs)];
   }
 }

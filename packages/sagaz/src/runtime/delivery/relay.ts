@@ -96,7 +96,9 @@ export class Relay {
       await this.#running;
       await this.#settling;
     };
-    await Promise.race([ended(), pause(this.#parts.clock, STOP_MS)]);
+    const patience = new Rest(this.#parts.clock);
+    await Promise.race([ended(), patience.for(STOP_MS)]);
+    patience.end(); // its timer would keep the process alive
     this.#isAbandoned = true;
   }
 
@@ -328,12 +330,6 @@ export class Relay {
     this.#outageMs = Math.min(this.#outageMs * 2, OUTAGE_MS.most);
     await this.#backOffRest.for(delayMs);
   }
-}
-
-function pause(clock: Clock, delayMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    clock.setTimer(delayMs, resolve);
-  });
 }
 
 function toMessage(event: PendingEvent): BrokerMessage {

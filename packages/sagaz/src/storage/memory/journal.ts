@@ -47,7 +47,9 @@ function append(tables: Tables, batch: AppendBatch): AppendReceipt {
   for (const entry of batch.entries) applyEntry(tables, entry, write);
   // Last, so that mail reaches whatever began in this batch and wakes whatever was released in it.
   for (const { mails } of batch.entries) for (const mail of mails) putMail(tables, mail);
-  return { at: check.at };
+  const events = batch.entries.flatMap(({ outbox }) => outbox);
+  if (events.length === 0) return { at: check.at };
+  return { at: check.at, added: tables.publish(events, check.at, batch.holdMs) };
 }
 
 function tailOf(tables: Tables, sagaId: string): Tail | undefined {
@@ -113,7 +115,6 @@ function applyEntry(
   // A mere release, such as a saga that is given back untried, tells nothing about whoever died with it.
   if (entry.events.length > 0) saga.adoptions = 0;
   takeMail(tables, sagaId, entry.readMails);
-  tables.publish(entry.outbox, write.at);
   if (row) changeRow(tables, saga, { ...row, at: write.at });
   for (const spawn of entry.spawns) insertStart(tables, spawn, { ...write, withEvent: true });
 }

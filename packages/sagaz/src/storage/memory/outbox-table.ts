@@ -1,6 +1,6 @@
 import type { DeadLetter } from "../../ports/dead-letters.ts";
 import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
-import type { DeadEvent, FailedEvent, OutboxRow, PendingEvent } from "../../ports/outbox.ts";
+import type { DeadEvent, FailedEvent, HeldEvent, OutboxRow, PendingEvent } from "../../ports/outbox.ts";
 
 /** An event that waits, and until when. */
 interface PendingRecord extends Omit<PendingEvent, "waitMs"> {
@@ -20,9 +20,26 @@ export class OutboxTable {
   readonly #owners = new Map<number, number>();
   #lastId = 0;
 
-  add(event: OutboxRow, createdAt: number): void {
+  add(
+    event: OutboxRow,
+    { createdAt, holdMs }: { readonly createdAt: number; readonly holdMs: number },
+  ): number {
     const id = ++this.#lastId;
-    this.pending.set(id, { ...event, id, createdAt, attempts: 0, availableAt: 0 });
+    this.pending.set(id, { ...event, id, createdAt, attempts: 0, availableAt: createdAt + holdMs });
+    return id;
+  }
+
+  /** Those of these events that wait behind an earlier one of their key. */
+  behindOthers(events: readonly HeldEvent[]): readonly number[] {
+    const own = new Set(events.map(({ id }) => id));
+    const first = new Map<string, number>();
+    for (const { id, key } of this.pending.values()) if (!own.has(id) && !first.has(key)) first.set(key, id);
+    return events.filter(({ id, key }) => (first.get(key) ?? id) < id).map(({ id }) => id);
+  }
+
+  release(id: number): void {
+    const record = this.pending.get(id);
+    if (record?.attempts === 0) record.availableAt = 0;
   }
 
   shardsOf(epoch: number): readonly number[] {

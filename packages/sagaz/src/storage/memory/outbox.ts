@@ -7,8 +7,16 @@ import type { Transactions } from "./transactions.ts";
 export function outboxIn(tables: Tables, transactions: Transactions): OutboxStorage {
   const { outbox } = tables;
   return {
-    async addIn(tx, events) {
-      transactions.get(tx).add(events);
+    async addIn(tx, events, holdMs = 0) {
+      return transactions.get(tx).add(events, holdMs);
+    },
+    async behindOthers(events) {
+      return outbox.behindOthers(events);
+    },
+    async settleHeld({ sent, released }) {
+      for (const id of sent) outbox.pending.delete(id);
+      for (const id of released) outbox.release(id);
+      if (released.length > 0) tables.hints.emit("outbox");
     },
     async balance(epoch) {
       tables.getWorker(epoch);

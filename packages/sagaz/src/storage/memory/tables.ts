@@ -2,7 +2,7 @@ import { SagaError } from "../../core/errors.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { OutboxRow } from "../../ports/outbox.ts";
+import type { AddedEvents, OutboxRow } from "../../ports/outbox.ts";
 import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
 import { Hints } from "./hints.ts";
 import { InboxTable } from "./inbox-table.ts";
@@ -112,9 +112,10 @@ export class Tables {
   }
 
   /** Adds events to publish. */
-  publish(events: readonly OutboxRow[], at: number): void {
-    for (const event of events) this.outbox.add(event, at);
-    if (events.length > 0) this.hints.emit("outbox");
+  publish(events: readonly OutboxRow[], at: number, holdMs = 0): AddedEvents {
+    const ids = events.map((event) => this.outbox.add(event, { createdAt: at, holdMs }));
+    if (events.length > 0 && holdMs === 0) this.hints.emit("outbox");
+    return { ids, createdAt: at };
   }
 
   /** Keeps the indexes by status in step with a row that has changed. */

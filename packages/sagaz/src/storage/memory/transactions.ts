@@ -1,6 +1,6 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { SagaError } from "../../core/errors.ts";
-import type { OutboxRow } from "../../ports/outbox.ts";
+import type { AddedEvents, OutboxRow } from "../../ports/outbox.ts";
 import type { KeyedOutcome, StartRow } from "../../ports/storage.ts";
 import { checkStart } from "./checks.ts";
 import { commitStart, findByKey, toKey } from "./starts.ts";
@@ -70,7 +70,11 @@ class OpenTransaction {
   readonly #tables: Tables;
   readonly #all: Transactions;
   readonly #starts: StartRow[] = [];
-  readonly #events: OutboxRow[] = [];
+  readonly #added: {
+    readonly events: readonly OutboxRow[];
+    readonly holdMs: number;
+    readonly ids: number[];
+  }[] = [];
 
   constructor(tables: Tables, all: Transactions) {
     this.#tables = tables;
@@ -89,8 +93,11 @@ class OpenTransaction {
     return { kind: "started", sagaId: start.sagaId };
   }
 
-  add(events: readonly OutboxRow[]): void {
-    this.#events.push(...events);
+  /** Their ids are known when the transaction has committed: the answer fills then. */
+  add(events: readonly OutboxRow[], holdMs: number): AddedEvents {
+    const added = { ids: [] as number[], createdAt: this.#tables.now() };
+    this.#added.push({ events, holdMs, ids: added.ids });
+    return added;
   }
 
   find(start: StartRow): StartRow | undefined {
@@ -103,7 +110,8 @@ class OpenTransaction {
     const at = this.#tables.now();
     for (const start of this.#starts)
       commitStart(this.#tables, { ...start, owned: false }, { epoch: null, at });
-    this.#tables.publish(this.#events, at);
+    for (const { events, holdMs, ids } of this.#added)
+      ids.push(...this.#tables.publish(events, at, holdMs).ids);
   }
 
   #checkIds(starts: readonly StartRow[]): void {

@@ -15,7 +15,7 @@ export interface Write {
   readonly news: readonly NewRow[];
   readonly changed: readonly ChangedRow[];
   readonly mails: readonly NewMail[];
-  /** True when there are events to publish. */
+  /** True when there are events for relays to publish. */
   readonly publishes: boolean;
 }
 
@@ -63,9 +63,9 @@ function toBatchWrite(database: Database, batch: AppendBatch): Write {
   ];
   const { news, changed, mails, outbox } = folded;
   const publishes = outbox.length > 0;
-  if (publishes) values.push(outboxColumns(outbox));
+  if (publishes) values.push(outboxColumns(outbox), batch.holdMs ?? null);
   const text = publishes ? database.sql.appendAndPublish : database.sql.appendBatch;
-  return { statement: { text, values }, news, changed, mails, publishes };
+  return { statement: { text, values }, news, changed, mails, publishes: publishes && !batch.holdMs };
 }
 
 /** The new sagas of a batch. */

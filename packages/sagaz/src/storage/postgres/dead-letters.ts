@@ -53,7 +53,7 @@ export class PostgresDeadLetters implements DeadLetterStorage {
       const letters = rows.map(toLetter).sort((a, b) => a.id - b.id);
       if (letters.length > 0) {
         const events = letters.map(redrivenRow);
-        const parameters = [this.#database.now(), ...events.flatMap(toParameters)];
+        const parameters = [this.#database.now(), null, ...events.flatMap(toParameters)];
         await connection.run({ text: toInsert(sql, events.length), values: parameters }, { commits: false });
       }
       return letters.map(({ id }) => id);

@@ -158,7 +158,9 @@ async function withPartitions<T>(write: () => Promise<T>, makePartitions: () => 
 
 function toReceipt([row]: readonly TextRow[]): AppendReceipt {
   must(row !== undefined, "a write answers its time");
-  return { at: Number(row["at"]) };
+  const { at, ids, added_at } = row;
+  if (ids === undefined || ids === null) return { at: Number(at) };
+  return { at: Number(at), added: { ids: JSON.parse(ids) as number[], createdAt: Number(added_at) } };
 }
 
 /** Released for now: whoever has room may go on with it. */

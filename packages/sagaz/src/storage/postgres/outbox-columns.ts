@@ -38,7 +38,7 @@ function bytesOf({ payload }: OutboxRow): string | null {
   return typeof payload === "string" ? null : Buffer.from(payload).toString("base64");
 }
 
-/** The statement that adds so many events, with a time and then their parameters. */
+/** The statement that adds so many events: a time, for how long they are held (or null), then their parameters. */
 export function toInsert({ addEventsHead, addEventsTail }: Sql, count: number): string {
   const rows = Array.from({ length: count }, (_, row) => toValues(row * columnCasts.length));
   return `${addEventsHead} values ${rows.join(", ")} ${addEventsTail}`;
@@ -49,7 +49,7 @@ const columnCasts = ["smallint", ...Array.from({ length: 12 }, () => "text"), "b
 
 function toValues(first: number): string {
   const values = columnCasts.map((cast, column) => {
-    const parameter = `$${first + column + 2}`; // the first one is the time
+    const parameter = `$${first + column + 3}`; // the first ones are the time and the hold
     return cast === "bytes" ? `decode(${parameter}::text, 'base64')` : `${parameter}::${cast}`;
   });
   return `(coalesce($1::timestamptz, clock_timestamp()), ${values.join(", ")})`;

@@ -1,7 +1,9 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { must } from "../../core/must.ts";
 import type {
+  AddedEvents,
   Backlog,
+  HeldEvent,
   OutboxRow,
   OutboxStorage,
   PendingEvent,
@@ -21,6 +23,9 @@ import { UndecidedIds } from "./undecided-ids.ts";
 /** Parameters of one statement are counted by 16 bits. */
 const eventsPerStatement = 1_000;
 
+/** Behind so many pending events nobody looks which of them come first. */
+const lookedThroughMax = 1_000;
+
 /** Where a relay's reading begins, while it holds the same shards. */
 interface Place {
   readonly shards: string;
@@ -34,6 +39,8 @@ export class PostgresOutbox implements OutboxStorage {
   readonly #hints: Hints;
   readonly #undecided: UndecidedIds;
   readonly #places = new Map<number, Place>();
+  /** Nothing is pending up to here, nor can anything come to light. */
+  #heldAfter = 0;
 
   constructor(parts: { database: Database; hints: Hints }) {
     this.#database = parts.database;
@@ -41,20 +48,52 @@ export class PostgresOutbox implements OutboxStorage {
     this.#undecided = new UndecidedIds(parts.database);
   }
 
-  async addIn(tx: SqlRunner, events: readonly OutboxRow[]): Promise<void> {
+  async addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs = 0): Promise<AddedEvents> {
+    const ids: number[] = [];
+    let createdAt = 0;
     try {
       for (let i = 0; i < events.length; i += eventsPerStatement) {
         const some = events.slice(i, i + eventsPerStatement);
-        await tx(toInsert(this.#database.sql, some.length), [
-          this.#database.now(),
-          ...some.flatMap(toParameters),
-        ]);
+        const values = [this.#database.now(), holdMs === 0 ? null : holdMs, ...some.flatMap(toParameters)];
+        const rows = await tx(toInsert(this.#database.sql, some.length), values);
+        ids.push(...rows.map((row) => Number(row["id"])));
+        createdAt = Number(rows[0]?.["at"]);
       }
     } catch (error) {
       // Whatever went wrong, it is in the caller's transaction: nothing of ours was committed.
       throw toSagaError(error, { commits: false });
     }
-    this.#hints.tell("outbox");
+    if (holdMs === 0) this.#hints.tell("outbox");
+    return { ids: ids.sort((a, b) => a - b), createdAt };
+  }
+
+  async behindOthers(events: readonly HeldEvent[]): Promise<readonly number[]> {
+    if (events.length === 0) return [];
+    const decided = await this.#undecided.mark();
+    const ids = events.map(({ id }) => id);
+    const values = [
+      int8Array(ids),
+      textArray(events.map(({ key }) => key)),
+      this.#heldAfter,
+      lookedThroughMax,
+    ];
+    const [row] = await this.#database.read({ text: this.#database.sql.behindOthers, values });
+    must(row !== undefined, "a look is answered");
+    const lowest = Math.min(Number(row["lowest"] ?? Infinity), ...ids);
+    this.#heldAfter = Math.max(this.#heldAfter, Math.min(decided, lowest - 1));
+    return JSON.parse(row["behind"] ?? "[]") as number[];
+  }
+
+  async settleHeld({
+    sent,
+    released,
+  }: {
+    readonly sent: readonly number[];
+    readonly released: readonly number[];
+  }): Promise<void> {
+    const values = [int8Array(sent), int8Array(released)];
+    await this.#database.write({ text: this.#database.sql.settleHeld, values });
+    if (released.length > 0) this.#hints.tell("outbox");
   }
 
   async balance(epoch: number): Promise<ShardShare> {

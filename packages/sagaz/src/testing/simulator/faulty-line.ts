@@ -89,7 +89,9 @@ export class FaultyLine {
         writeProjections: (rows) => writes("writeProjections", () => upkeep.writeProjections(rows)),
       },
       outbox: {
-        addIn: (tx, events) => outbox.addIn(tx, events),
+        addIn: (tx, events, holdMs) => outbox.addIn(tx, events, holdMs),
+        behindOthers: (events) => reads("behindOthers", () => outbox.behindOthers(events)),
+        settleHeld: (held) => writes("settleHeld", () => outbox.settleHeld(held)),
         balance: (epoch) => writes("balance", () => outbox.balance(epoch)),
         release: (held) => writes("release", () => outbox.release(held)),
         take: (request) => reads("take", () => outbox.take(request)),

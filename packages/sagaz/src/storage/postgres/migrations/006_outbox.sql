@@ -91,24 +91,29 @@ create type {{schema}}.outbox_columns as (
   aggregate_id text[], correlation_id text[], saga_id text[], traceparent text[], headers text[], payload text[],
   payload_bytes text[]);
 
--- Adds events in the transaction that calls it.
-create function {{schema}}.add_events(p_events {{schema}}.outbox_columns, p_now timestamptz) returns void
-language sql as $$
-  with logged as (
+-- Adds events in the transaction that calls it. With p_hold_ms relays leave them alone for so long, for somebody who
+-- knows of the commit to send them. Answers their ids, in their order, and the time.
+create function {{schema}}.add_events(p_events {{schema}}.outbox_columns, p_now timestamptz, p_hold_ms integer)
+returns table (ids bigint[], at_ms bigint) language sql as $$
+  with clock as materialized (select coalesce(p_now, clock_timestamp()) as now),
+  logged as (
     insert into {{schema}}.saga_outbox (
-        created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id, saga_id,
-        traceparent, headers, payload, payload_bytes)
-      select coalesce(p_now, clock_timestamp()), e.shard, e.event_id, e.topic, e.key, e.type, e.source, e.aggregate_type, e.aggregate_id, e.correlation_id,
-          e.saga_id, e.traceparent, e.headers, e.payload, decode(e.payload_bytes, 'base64')
-        from unnest(p_events.shard, p_events.event_id, p_events.topic, p_events.key, p_events.type, p_events.source,
+        created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
+        saga_id, traceparent, headers, payload, payload_bytes)
+      select c.now, e.shard, e.event_id, e.topic, e.key, e.type, e.source, e.aggregate_type, e.aggregate_id,
+          e.correlation_id, e.saga_id, e.traceparent, e.headers, e.payload, decode(e.payload_bytes, 'base64')
+        from clock c, unnest(p_events.shard, p_events.event_id, p_events.topic, p_events.key, p_events.type, p_events.source,
             p_events.aggregate_type, p_events.aggregate_id, p_events.correlation_id, p_events.saga_id,
             p_events.traceparent, p_events.headers, p_events.payload, p_events.payload_bytes)
           with ordinality e(shard, event_id, topic, key, type, source, aggregate_type, aggregate_id, correlation_id,
             saga_id, traceparent, headers, payload, payload_bytes, n)
         order by e.n
-      returning id, created_at, shard, partition_key)
-  insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key)
-    select l.id, l.created_at, l.shard, l.partition_key from logged l
+      returning id, created_at, shard, partition_key),
+  pended as (
+    insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key, available_at)
+      select l.id, l.created_at, l.shard, l.partition_key, l.created_at + p_hold_ms * interval '1 ms' from logged l
+      returning id)
+  select array_agg(p.id order by p.id), floor(extract(epoch from (select c.now from clock c)) * 1000)::bigint from pended p
 $$;
 
 -- Takes free shards up to a fair share, and answers those that this relay holds.
@@ -228,7 +233,8 @@ create function {{schema}}.undecided_ids() returns table (last_id bigint, writer
 declare
   v_last bigint;
 begin
-  select s.last_value into v_last from {{schema}}.saga_outbox_id s;
+  -- Before the first call the sequence's last value is one that it has not given out yet.
+  select s.last_value - case when s.is_called then 0 else 1 end into v_last from {{schema}}.saga_outbox_id s;
   return query select v_last, coalesce(string_agg(l.virtualtransaction, ' '), '') from pg_locks l
     where l.locktype = 'relation' and l.relation = '{{schema}}.saga_outbox_pending'::regclass
       and l.database = (select d.oid from pg_database d where d.datname = current_database())

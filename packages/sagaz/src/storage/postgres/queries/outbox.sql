@@ -1,4 +1,5 @@
--- The caller's own statement: rows of values stand between these two. The first parameter is the time.
+-- The caller's own statement: rows of values stand between these two. The first parameters are the time, and how long relays leave
+-- the events alone.
 -- name: addEventsHead
 with logged as (
   insert into {{schema}}.saga_outbox (
@@ -7,8 +8,9 @@ with logged as (
 
 -- name: addEventsTail
   returning id, created_at, shard, partition_key)
-insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key)
-  select l.id, l.created_at, l.shard, l.partition_key from logged l
+insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key, available_at)
+  select l.id, l.created_at, l.shard, l.partition_key, l.created_at + $2::integer * interval '1 ms' from logged l
+  returning id::text as id, floor(extract(epoch from created_at) * 1000)::bigint::text as at
 
 -- name: balanceShards
 select array_to_json(b.held)::text as held, b.share::text as share from {{schema}}.balance_shards($1::bigint) b
@@ -30,3 +32,24 @@ select count(*)::text as pending,
     floor(extract(epoch from min(p.created_at)) * 1000)::bigint::text as oldest,
     (select count(*) from {{schema}}.saga_dead_letters d where d.redriven_at is null)::text as dead
   from {{schema}}.saga_outbox_pending p
+
+-- Which of these events wait behind an earlier one of their key, and the lowest id that waits beside them. Behind very
+-- many others all of them wait: then relays have work enough.
+-- name: behindOthers
+with mine as (select m.id, m.key from unnest($1::bigint[], $2::text[]) m(id, key)),
+before as (
+  select p.id, p.partition_key from {{schema}}.saga_outbox_pending p
+    where p.id > $3::bigint and p.id < (select max(m.id) from mine m) and p.id <> all ($1::bigint[])
+    order by p.id limit $4::integer)
+select array_to_json(case
+    when (select count(*) from before) >= $4::integer then $1::bigint[]
+    else array(
+      select m.id from mine m where exists (select from before b where b.partition_key = m.key and b.id < m.id))
+  end)::text as behind,
+  (select min(b.id) from before b)::text as lowest
+
+-- name: settleHeld
+with sent as (
+  delete from {{schema}}.saga_outbox_pending p using unnest($1::bigint[]) s(id) where p.id = s.id)
+update {{schema}}.saga_outbox_pending p set available_at = null
+  from unnest($2::bigint[]) r(id) where p.id = r.id and p.attempts = 0 and p.available_at is not null

@@ -1,0 +1,218 @@
+import { toHeaders } from "../../core/delivery/envelope.ts";
+import type { OutboxRow } from "../../core/delivery/outbox-event.ts";
+import { SagaError } from "../../core/errors.ts";
+import type { MessageBroker } from "../../ports/broker.ts";
+import type { Clock } from "../../ports/clock.ts";
+import { consoleLog } from "../../ports/log.ts";
+import type { Log } from "../../ports/log.ts";
+import type { AddedEvents } from "../../ports/outbox.ts";
+import type { SagaStorage } from "../../ports/storage.ts";
+import { keepTrying } from "../patience.ts";
+import { systemClock } from "../system.ts";
+import { join, leave } from "../users.ts";
+import { Rest } from "./rest.ts";
+
+/** What sends events right after their commit. Only `storage` and `broker` are needed. */
+export interface OptimisticPublisherOptions {
+  readonly storage: SagaStorage;
+  /** Started by this publisher, and stopped when nothing in this process uses it any more. */
+  readonly broker: MessageBroker;
+  readonly clock?: Clock;
+  readonly log?: Log;
+}
+
+/** How long relays leave an event alone that is sent here, in milliseconds: what a crash costs it. */
+const HOLD_MS = 2_000;
+/** Later than this after its commit an event is left to the relays: their time must not have come while it is sent. */
+const SEND_WITHIN_MS = 1_000;
+/** Events that are sent at a time, and that may wait here; more are for the relays from the start. */
+const BATCH_MAX = 1_000;
+const WAITING_MAX = 10_000;
+/** After trouble with the broker events are for the relays for so long. */
+const PAUSE_MS = 5_000;
+/** How long it rests when nobody wakes it. */
+const REST_MS = 60_000;
+/** How long a stop waits for the broker and the storage. */
+const STOP_MS = 10_000;
+
+/** What a publisher has done since its start. */
+export interface OptimisticCounts {
+  /** Sent here. */
+  sent: number;
+  /** Left to the relays. */
+  released: number;
+}
+
+/** An event that has committed. */
+interface Committed {
+  readonly id: number;
+  readonly event: OutboxRow;
+  readonly createdAt: number;
+  readonly offeredAt: number;
+}
+
+/**
+ * Sends events as soon as their transaction has committed, in a few milliseconds and in order per key, with the relays
+ * as the safety net: whatever it cannot send, they do.
+ *
+ * An event that goes this way is written so that relays leave it alone for 2 s. After the commit it is sent if nothing
+ * of its key waits before it; then it is pending no more. A crash in between costs 2 s, never an event.
+ *
+ * @example
+ * const publisher = new OptimisticPublisher({ storage, broker });
+ * await publisher.start();
+ * const orchestrator = new SagaOrchestrator({ storage, sagas, publisher });
+ */
+export class OptimisticPublisher {
+  readonly #storage: SagaStorage;
+  readonly #broker: MessageBroker;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #rest: Rest;
+  readonly #counts: OptimisticCounts = { sent: 0, released: 0 };
+  #waiting: Committed[] = [];
+  #pausedUntil = Number.NEGATIVE_INFINITY;
+  #state: "new" | "started" | "stopped" = "new";
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor({ storage, broker, clock = systemClock, log = consoleLog }: OptimisticPublisherOptions) {
+    this.#storage = storage;
+    this.#broker = broker;
+    this.#clock = clock;
+    this.#log = log;
+    this.#rest = new Rest(clock);
+  }
+
+  /** Events sent, and left to the relays, since the start. */
+  get counts(): Readonly<OptimisticCounts> {
+    return { ...this.#counts };
+  }
+
+  /** For how long relays are to leave alone what is written now, in milliseconds; 0 when it is for them to send. */
+  get holdMs(): number {
+    const isReady = this.#state === "started" && this.#clock.monotonic() >= this.#pausedUntil;
+    return isReady && this.#waiting.length < WAITING_MAX ? HOLD_MS : 0;
+  }
+
+  /**
+   * Connects. Until it has, events are left to the relays. After a failure it can be called again.
+   *
+   * @throws SagaError as the storage's and the broker's `start()`; `SAGAZ_STOPPED`.
+   */
+  start(): Promise<void> {
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
+    if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "publisher" });
+    await join(this.#storage, this);
+    await join(this.#broker, this);
+    this.#state = "started";
+    this.#running ??= this.#run();
+  }
+
+  /** Sends what is waiting, for a moment, and leaves the rest to the relays. Safe twice and before start. */
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
+    await this.#starting?.catch(() => {});
+    this.#state = "stopped";
+    this.#rest.end();
+    const patience = new Rest(this.#clock);
+    await Promise.race([this.#running, patience.for(STOP_MS)]);
+    patience.end(); // its timer would keep the process alive
+    await leave(this.#broker, this);
+    await leave(this.#storage, this);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** Takes events that have just committed, with their ids. */
+  offer(events: readonly OutboxRow[], { ids, createdAt }: AddedEvents): void {
+    const offeredAt = this.#clock.monotonic();
+    for (const [n, event] of events.entries()) {
+      const id = ids[n];
+      if (id !== undefined) this.#waiting.push({ id, event, createdAt, offeredAt });
+    }
+    this.#rest.end();
+  }
+
+  async #run(): Promise<void> {
+    while (this.#state === "started" || this.#waiting.length > 0) {
+      if (this.#waiting.length === 0) await this.#rest.for(REST_MS);
+      const batch = this.#waiting.slice(0, BATCH_MAX);
+      this.#waiting = this.#waiting.slice(BATCH_MAX);
+      if (batch.length > 0) await this.#send(batch);
+    }
+  }
+
+  async #send(batch: readonly Committed[]): Promise<void> {
+    const sent = new Set<number>();
+    try {
+      const open = await this.#openOf(batch);
+      for (const id of await this.#publish(open)) sent.add(id);
+    } catch (error) {
+      this.#pause(error);
+    }
+    const released = batch.filter(({ id }) => !sent.has(id)).map(({ id }) => id);
+    this.#counts.sent += sent.size;
+    this.#counts.released += released.length;
+    await this.#settle([...sent], released);
+  }
+
+  /** Those that may be sent here: in time, and with nothing of their key before them. */
+  async #openOf(batch: readonly Committed[]): Promise<readonly Committed[]> {
+    if (this.#clock.monotonic() < this.#pausedUntil) return [];
+    const events = batch.map(({ id, event: { key } }) => ({ id, key }));
+    const behind = new Set(await this.#storage.outbox.behindOthers(events));
+    const soonest = this.#clock.monotonic() - SEND_WITHIN_MS;
+    const heldKeys = new Set<string>();
+    return batch.filter(({ id, event: { key }, offeredAt }) => {
+      // What follows one that is not sent here is not sent here either.
+      if (heldKeys.has(key) || behind.has(id) || offeredAt < soonest) {
+        heldKeys.add(key);
+        return false;
+      }
+      return true;
+    });
+  }
+
+  async #publish(open: readonly Committed[]): Promise<readonly number[]> {
+    if (open.length === 0) return [];
+    const answers = await this.#broker.publish(
+      open.map(({ event, createdAt }) => {
+        const { topic, key, payload } = event;
+        return { topic, key, headers: toHeaders(event, createdAt), payload };
+      }),
+    );
+    const trouble = answers.find((answer) => answer?.code === "SAGAZ_BROKER_UNAVAILABLE");
+    if (trouble) this.#pause(trouble);
+    return open.flatMap(({ id }, n) => (answers[n] ? [] : [id]));
+  }
+
+  #pause(error: unknown): void {
+    this.#pausedUntil = this.#clock.monotonic() + PAUSE_MS;
+    this.#log.warn("sagaz: events are left to the relays for a while", { error: String(error) });
+  }
+
+  /** If it fails, relays find them when their time is over: those that were sent go out once more. */
+  async #settle(sent: readonly number[], released: readonly number[]): Promise<void> {
+    const patience = this.#clock.monotonic() + SEND_WITHIN_MS;
+    await keepTrying(() => this.#storage.outbox.settleHeld({ sent, released }), {
+      clock: this.#clock,
+      log: this.#log,
+      what: "noting what was sent",
+      isWanted: () => this.#clock.monotonic() < patience,
+    });
+  }
+}
