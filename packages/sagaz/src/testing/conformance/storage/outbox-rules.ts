@@ -1,6 +1,5 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { OUTBOX_SHARDS, shardOf } from "../../../core/delivery/shard.ts";
-import type { OutboxRow, PendingEvent, Settlement, TakeRequest } from "../../../ports/outbox.ts";
 import { given } from "../given.ts";
 import {
   advance,
@@ -8,7 +7,6 @@ import {
   begin,
   fence,
   LEASE_MS,
-  newId,
   register,
   throws,
   toEntry,
@@ -16,65 +14,8 @@ import {
   toStart,
 } from "./material.ts";
 import { rule } from "./storage-rule.ts";
-import type { StorageRule, StorageUnderTest } from "./storage-rule.ts";
-
-/** An event with every column filled. */
-function toEvent(t: StorageUnderTest, key: string, fields: Partial<OutboxRow> = {}): OutboxRow {
-  return {
-    eventId: newId(t),
-    topic: "orders",
-    key,
-    shard: shardOf(key, OUTBOX_SHARDS),
-    type: "order.placed",
-    source: "/orders",
-    aggregateType: "order",
-    aggregateId: "4711",
-    correlationId: "corr-1",
-    sagaId: newId(t),
-    traceparent: "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
-    headers: '{"x-note":"größer → 🎉"}',
-    payload: '{"total":1.5,"note":"größer → 🎉"}',
-    ...fields,
-  };
-}
-
-/** Journals a new saga with these events. */
-async function publish(t: StorageUnderTest, epoch: number, events: readonly OutboxRow[]): Promise<void> {
-  await append({ storage: t.storage, epoch }, toStartEntry(toStart(t), { outbox: events }));
-}
-
-/** A worker that holds all shards. */
-async function relay(t: StorageUnderTest): Promise<number> {
-  const epoch = await register(t.storage);
-  await t.storage.outbox.balance(epoch);
-  return epoch;
-}
-
-const ALL_SHARDS = Array.from({ length: OUTBOX_SHARDS }, (_, shard) => shard);
-
-function take(
-  t: StorageUnderTest,
-  epoch: number,
-  request: Partial<TakeRequest> = {},
-): Promise<readonly PendingEvent[]> {
-  const nothing = { inFlight: [], held: [], again: 1 };
-  return t.storage.outbox.take({ epoch, shards: ALL_SHARDS, limit: 100, ...nothing, ...request });
-}
-
-function settle(
-  t: StorageUnderTest,
-  settlement: Partial<Settlement> & { readonly epoch: number },
-): Promise<void> {
-  return t.storage.outbox.settle({ sent: [], failed: [], dead: [], ...settlement });
-}
-
-function keysOf(events: readonly PendingEvent[]): readonly string[] {
-  return events.map(({ key }) => key);
-}
-
-function idsOf(events: readonly PendingEvent[]): readonly number[] {
-  return events.map(({ id }) => id);
-}
+import type { StorageRule } from "./storage-rule.ts";
+import { ALL_SHARDS, idsOf, keysOf, publish, relay, settle, take, toEvent } from "./outbox-material.ts";
 
 /** Events that wait to be published: written with what they report, taken in order, settled once. */
 export const outboxRules: readonly StorageRule[] = [
@@ -345,78 +286,4 @@ export const outboxRules: readonly StorageRule[] = [
     },
     ["joinTransaction"],
   ),
-
-  rule(
-    "outbox: held events wait for who knows of their commit, and are the relays' after that",
-    async (t) => {
-      const epoch = await relay(t);
-      const batch = {
-        epoch,
-        entries: [toStartEntry(toStart(t), { outbox: ["a", "b"].map((key) => toEvent(t, key)) })],
-      };
-      const { added, at } = await t.storage.journal.append({ ...batch, holdMs: 2_000 });
-      const events = await take(t, epoch);
-      deepEqual(given(added), { ids: idsOf(events), createdAt: at });
-      deepEqual(
-        events.map(({ waitMs }) => waitMs),
-        [2_000, 2_000],
-      );
-      advance(t, 2_000);
-      deepEqual(
-        (await take(t, epoch)).map(({ waitMs }) => waitMs),
-        [0, 0],
-      );
-      const { added: none } = await append({ storage: t.storage, epoch }, toStartEntry(toStart(t)));
-      equal(none, undefined);
-    },
-  ),
-
-  rule(
-    "outbox: held events that were sent are pending no more, and others are released at once",
-    async (t) => {
-      const epoch = await relay(t);
-      const keys = ["a", "b", "c", "d"];
-      const entry = toStartEntry(toStart(t), { outbox: keys.map((key) => toEvent(t, key)) });
-      const { added } = await t.storage.journal.append({ epoch, entries: [entry], holdMs: 2_000 });
-      const [a, b, c] = given(added).ids.map((id) => given(id));
-      // What a relay has tried already is not put before its time.
-      await settle(t, { epoch, failed: [{ id: given(c), attempts: 1, delayMs: 60_000, error: "no" }] });
-      const held = { sent: [given(a)], released: [given(b), given(c), 999_999] };
-      await t.storage.outbox.settleHeld(held);
-      await t.storage.outbox.settleHeld(held);
-      deepEqual(
-        (await take(t, epoch)).map(({ key, waitMs }) => [key, waitMs]),
-        [
-          ["b", 0],
-          ["c", 60_000],
-          ["d", 2_000],
-        ],
-      );
-    },
-  ),
-
-  rule("outbox: held events that wait behind others of their key are told", async (t) => {
-    const epoch = await relay(t);
-    await publish(
-      t,
-      epoch,
-      ["a", "b"].map((key) => toEvent(t, key)),
-    );
-    const keys = ["a", "c", "c", "a", "d"];
-    const entry = toStartEntry(toStart(t), { outbox: keys.map((key) => toEvent(t, key)) });
-    const { added } = await t.storage.journal.append({ epoch, entries: [entry], holdMs: 2_000 });
-    const held = given(added).ids.map((id, n) => ({ id, key: given(keys[n]) }));
-    const look = async (events = held) =>
-      [...(await t.storage.outbox.behindOthers(events))].sort((x, y) => x - y);
-    deepEqual(await look(), [given(held[0]).id, given(held[3]).id]);
-    deepEqual(await look(held.slice(1)), [given(held[3]).id]);
-    const [first] = await take(t, epoch);
-    await settle(t, { epoch, sent: [given(first).id] });
-    deepEqual(await look(), []);
-    deepEqual(await look(held.slice(2)), [given(held[2]).id, given(held[3]).id]);
-    deepEqual(await look([]), []);
-    // Later events hold nobody up.
-    await publish(t, epoch, [toEvent(t, "d")]);
-    deepEqual(await look(held.slice(4)), []);
-  }),
 ];

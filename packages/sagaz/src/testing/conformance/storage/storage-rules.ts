@@ -2,6 +2,7 @@ import { batchRules } from "./batch-rules.ts";
 import { claimRules } from "./claim-rules.ts";
 import { crashRules } from "./crash-rules.ts";
 import { deadLetterRules } from "./dead-letter-rules.ts";
+import { heldEventRules } from "./held-event-rules.ts";
 import { inboxRules } from "./inbox-rules.ts";
 import { journalRules } from "./journal-rules.ts";
 import { leaseRules } from "./lease-rules.ts";
@@ -29,6 +30,7 @@ export const storageRules: readonly StorageRule[] = [
   ...queryRules,
   ...upkeepRules,
   ...outboxRules,
+  ...heldEventRules,
   ...inboxRules,
   ...deadLetterRules,
   ...crashRules,
