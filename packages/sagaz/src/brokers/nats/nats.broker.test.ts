@@ -8,7 +8,8 @@ import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import type { BrokerMessage, MessageBroker, ReceivedMessage, Subscription } from "../../ports/broker.ts";
 import { brokerRules } from "../../testing/index.ts";
 import type { OpenBroker } from "../../testing/index.ts";
-import { NatsBroker, type NatsBrokerOptions } from "./index.ts";
+import { createBroker } from "../create.ts";
+import { NatsBroker, type NatsBrokerOptions, type NatsConnection } from "./index.ts";
 
 /** The server's own limit is 1 MiB. */
 const tooLarge = "x".repeat(1_100_000);
@@ -275,6 +276,17 @@ describe("publishing", () => {
 });
 
 describe("starting", () => {
+  test.for([{ token: "t0/ken" }, { user: "shop", password: "s3 cret" }])(
+    "a URL carries the login",
+    async (login, { skip }) => {
+      const server = await ownServer(skip, { login });
+      const broker = await createBroker(server.url);
+      onTestFinished(() => broker.stop());
+      await broker.start();
+      expect(await broker.health()).toEqual({ isUp: true });
+    },
+  );
+
   test("a wrong password is told without the password, and so is none", async ({ skip }) => {
     const server = await ownServer(skip, { login: { user: "shop", password: "s3cret" } });
     const servers = `127.0.0.1:${server.port}`;
@@ -369,6 +381,29 @@ describe("a group", () => {
       await receiver.hasAll(texts);
     }
     expect(receiver.texts()).toEqual([...new Set(receiver.texts())]);
+  });
+
+  test("gets again what was lost on the way to it", async ({ skip }) => {
+    const server = serverOr(skip);
+    let sent = 0;
+    const connect = async (settings?: nats.NodeConnectionOptions): Promise<NatsConnection> => {
+      const connection: NatsConnection = await nats.connect(settings);
+      const subscribe = connection.subscribe.bind(connection);
+      connection.subscribe = (subject, { callback }) =>
+        subscribe(subject, {
+          callback: (error, message) => {
+            const isHandedOut = message.reply?.startsWith("$JS.ACK") ?? false;
+            if (!isHandedOut || sent++ !== 3) callback(error, message);
+          },
+        });
+      return connection;
+    };
+    const broker = await started(server.url, { nats: { connect, headers: nats.headers } });
+    const topic = fresh("topic");
+    const receiver = await listen(broker, topic);
+    await broker.publish(numbers(10).map((n) => toMessage(topic, n)));
+    await receiver.hasAll(numbers(10));
+    expect(receiver.texts()).toEqual(numbers(10));
   });
 
   test("begins anew when the stream was made anew", async ({ skip }) => {

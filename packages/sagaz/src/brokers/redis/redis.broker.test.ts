@@ -8,6 +8,7 @@ import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import type { BrokerMessage, MessageBroker, ReceivedMessage, Subscription } from "../../ports/broker.ts";
 import { brokerRules, toTitle, unmetNeeds } from "../../testing/index.ts";
 import type { BrokerNeed, OpenBroker } from "../../testing/index.ts";
+import { createBroker } from "../create.ts";
 import { RedisBroker, type RedisBrokerOptions, type RedisClient, type RedisSettings } from "./index.ts";
 
 const provided: readonly BrokerNeed[] = ["outage", "crash", "refused"];
@@ -311,7 +312,9 @@ test("a subscription that is still beginning ends with its broker", async ({ ski
 
 test("a wrong password is told without the password, and so is none", async ({ skip }) => {
   const server = await ownServer(skip, { password: "s3cret" });
-  await started(server.url);
+  const right = await createBroker(server.url);
+  onTestFinished(() => right.stop());
+  await right.start();
   for (const password of ["", ":n0tSecret@"]) {
     const broker = connectTo(`redis://${password}127.0.0.1:${server.port}`);
     const error = await broker.start().catch((thrown: unknown) => thrown);
