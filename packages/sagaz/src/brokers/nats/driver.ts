@@ -12,7 +12,7 @@ export interface NatsConnection {
   publish(
     subject: string,
     payload?: Uint8Array | string,
-    options?: { reply?: string; headers?: NatsHeaders },
+    options?: { reply?: string; headers?: NatsHeaders | undefined },
   ): void;
   subscribe(
     subject: string,

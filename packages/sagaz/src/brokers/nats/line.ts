@@ -24,7 +24,7 @@ export type Answer = Readonly<Record<string, unknown>>;
 export interface Outgoing {
   readonly subject: string;
   readonly payload: Uint8Array | string;
-  readonly headers?: NatsHeaders;
+  readonly headers: NatsHeaders | undefined;
 }
 
 /** Called with what went wrong, or with the bytes of the answer. */
@@ -101,7 +101,7 @@ export class Line {
   /** Sends something to which JetStream answers. @throws RefusedByJetStream, or Error in an outage. */
   ask(subject: string, payload: string, headers?: NatsHeaders): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      this.tell({ subject, payload, ...(headers ? { headers } : {}) }, (error, answer) => {
+      this.tell({ subject, payload, headers }, (error, answer) => {
         if (error === undefined) resolve(JSON.parse(String(answer)) as Answer);
         else reject(error);
       });
@@ -112,7 +112,7 @@ export class Line {
   tell({ subject, payload, headers }: Outgoing, onAnswer: OnAnswer): void {
     const number = (this.#asked += 1);
     try {
-      this.send(subject, payload, { reply: `${this.#inbox}.${number}`, ...(headers ? { headers } : {}) });
+      this.send(subject, payload, { reply: `${this.#inbox}.${number}`, headers });
       this.#waiting.set(number, { onAnswer, askedAt: performance.now() });
     } catch (error) {
       onAnswer(error);
@@ -123,7 +123,7 @@ export class Line {
   send(
     subject: string,
     payload: Uint8Array | string,
-    options: { reply: string; headers?: NatsHeaders },
+    options: { reply: string; headers?: NatsHeaders | undefined },
   ): void {
     if (!this.#connection) throw this.#trouble;
     this.#connection.publish(subject, payload, options);

@@ -5,6 +5,9 @@ const keyHeader = "Sagaz-Key";
 /** JetStream drops a message whose id it has had in the last minutes: what is sent again after a lost answer is kept once. */
 const idHeader = "Nats-Msg-Id";
 
+const unwritable = /[%\p{Cc}]|^\s|\s$/u;
+const unwritables = new RegExp(unwritable, "gu");
+
 /** Writes what is not the payload. An event's id is unique for its source, and one event may go to several topics. */
 export function writeHeaders({ topic, key, headers }: BrokerMessage, written: NatsHeaders): NatsHeaders {
   written.append(keyHeader, toLine(key));
@@ -28,8 +31,8 @@ export function toReceived(topic: string, { headers, data }: NatsMessage): Recei
  * hexadecimal, and so is the sign for that; all else, Unicode included, stays readable.
  */
 function toLine(text: string): string {
-  if (!/[%\p{Cc}]/u.test(text) && text.trim().length === text.length) return text;
-  return text.replace(/[%\p{Cc}]|^\s|\s$/gu, (char) =>
+  if (!unwritable.test(text)) return text;
+  return text.replace(unwritables, (char) =>
     Array.from(Buffer.from(char), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""),
   );
 }
