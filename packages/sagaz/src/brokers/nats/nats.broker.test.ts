@@ -25,6 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => shared?.stop());
 
+/** How long a test waits for what must happen: beside busy neighbours it may take long. */
+const patiently = { timeout: 30_000 };
+
 type Skip = (reason: string) => never;
 type Options = Partial<NatsBrokerOptions<nats.NodeConnectionOptions>>;
 
@@ -225,7 +228,7 @@ describe("publishing", () => {
     const hit = proxy.dropRepliesOnce("HPUB");
     expect((await broker.publish(events.slice(0, 1)))[0]?.code).toBe("SAGAZ_BROKER_UNAVAILABLE");
     await hit;
-    await expect.poll(async () => codesOf(await broker.publish(events))).toEqual([undefined]);
+    await expect.poll(async () => codesOf(await broker.publish(events)), patiently).toEqual([undefined]);
     const { ask } = await plain(server.url);
     expect(await ask(`STREAM.INFO.${stream}`)).toMatchObject({ state: { messages: 3 } });
   });
@@ -263,7 +266,9 @@ describe("publishing", () => {
       code: "SAGAZ_BROKER_UNAVAILABLE",
     });
     await server.resume();
-    await expect.poll(async () => codesOf(await broker.publish([toMessage("t", "3")]))).toEqual([undefined]);
+    await expect
+      .poll(async () => codesOf(await broker.publish([toMessage("t", "3")])), patiently)
+      .toEqual([undefined]);
     expect(await broker.health()).toEqual({ isUp: true });
   });
 
@@ -339,7 +344,7 @@ describe("a group", () => {
     const receiver = await listen(broker, topic);
     const { connection } = await plain(server.url);
     connection.publish(`sagaz.${topic}`, "p");
-    await expect.poll(() => receiver.messages.length).toBe(1);
+    await expect.poll(() => receiver.messages.length, patiently).toBe(1);
     expect({ ...receiver.messages[0], payload: String(Buffer.from(receiver.messages[0]!.payload)) }).toEqual({
       topic,
       key: "",
@@ -362,9 +367,7 @@ describe("a group", () => {
       },
     });
     await broker.publish(topics.flatMap((topic) => [toMessage(topic, "1"), toMessage(topic, "2")]));
-    await expect
-      .poll(() => [...come].sort(), { timeout: 10_000 })
-      .toEqual(topics.flatMap((topic) => [topic, topic]));
+    await expect.poll(() => [...come].sort(), patiently).toEqual(topics.flatMap((topic) => [topic, topic]));
   });
 
   test("goes on where it was when its consumer vanishes at the server", async ({ skip }) => {
@@ -431,8 +434,8 @@ describe("a lease", () => {
     const topic = fresh("topic");
     const proxy = await startFaultProxy(server.url);
     onTestFinished(() => proxy.stop());
-    const former = await started(proxy.through(server.url), { leaseMs: 1_000, answerTimeoutMs: 20_000 });
-    const broker = await started(server.url, { leaseMs: 1_000 });
+    const former = await started(proxy.through(server.url), { leaseMs: 3_000, answerTimeoutMs: 20_000 });
+    const broker = await started(server.url, { leaseMs: 3_000 });
     const one = await listen(former, topic, { acks: false });
     await broker.publish([toMessage(topic, "1")]);
     await one.hasAll(["1"]);
@@ -446,7 +449,7 @@ describe("a lease", () => {
     one.ack();
     await broker.publish([toMessage(topic, "3")]);
     await two.hasAll(["3"]);
-    await expect.poll(() => former.health()).toEqual({ isUp: true });
+    await expect.poll(() => former.health(), patiently).toEqual({ isUp: true });
     expect(one.texts()).toEqual(["1"]);
     expect(two.texts()).toEqual(["1", "2", "3"]);
     await two.stop();

@@ -97,10 +97,9 @@ export class Tenures {
         trims ? 1 : 0,
       );
       if (isHeld !== 1) this.#end(tenure);
-    } catch (error) {
+    } catch {
+      // In an outage; or somebody has removed the group, and `hold` makes it again.
       tenure.unsave();
-      // Somebody has removed the group: `hold` makes it again.
-      if (error instanceof Error && error.message.startsWith("NOGROUP")) this.#end(tenure);
     }
   }
 
