@@ -75,7 +75,7 @@ export interface SubscribeOptions {
 /** Messages on their way to one receiver. */
 export interface Subscription {
   /**
-   * These need not come again; in any order. A message whose connection was lost meanwhile comes again all the same, as
+   * These need not come again; in any order. A message whose connection was lost meanwhile may come again all the same, as
    * one may that was acknowledged after another one that was not.
    */
   ack(messages: readonly ReceivedMessage[]): void;

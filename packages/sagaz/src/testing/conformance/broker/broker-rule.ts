@@ -22,6 +22,11 @@ export interface BrokerUnderTest {
   close(): Promise<void>;
   /** Need `outage`: takes the server away from all broker objects, and brings it back with its data. */
   readonly outage?: { begin(): Promise<void>; end(): Promise<void> };
+  /**
+   * True when what was handed over before an outage can still be acknowledged after it, and does not come again, because
+   * the broker counts how far a group has come and not what is on its way. Default: it comes again.
+   */
+  readonly keepsHandedOver?: boolean;
   /** Need `refused`: a message that the broker refuses for good, for this topic and key. */
   readonly refused?: (topic: string, key: string) => BrokerMessage;
   /** Need `unknownTopic`: the name of a topic for which the broker has no place. */

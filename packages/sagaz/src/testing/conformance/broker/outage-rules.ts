@@ -43,15 +43,25 @@ export const outageRules: readonly BrokerRule[] = [
     async (t) => {
       const outage = given(t.outage);
       const topic = await t.topic();
-      const receiver = await new Receiver({ acks: false }).listen(t.broker, {
-        group: fresh("group"),
-        topics: [topic],
-      });
+      const group = fresh("group");
+      const receiver = await new Receiver({ acks: false }).listen(t.broker, { group, topics: [topic] });
       const texts = await publish(t.broker, topic, { count: 5 });
       await receiver.has(5);
       await outage.begin();
       await until("the outage is noticed", async () => !(await t.broker.health()).isUp);
       await outage.end();
+      if (t.keepsHandedOver) {
+        // Nothing comes again to who still has it; what it does not acknowledge comes to the next one.
+        await publishUntilAccepted(t.broker, [toMessage(topic, "key-0", "new")]);
+        await receiver.hasAll(["new"]);
+        deepEqual(receiver.texts, [...texts, "new"]);
+        receiver.ack(receiver.messages.slice(0, 2));
+        await receiver.stop();
+        const next = await new Receiver().listen(t.broker, { group, topics: [topic] });
+        await next.hasAll([...texts.slice(2), "new"]);
+        deepEqual(next.firsts, [...texts.slice(2), "new"]);
+        return;
+      }
       await until("all come again", () => texts.every((text) => receiver.texts.lastIndexOf(text) >= 5));
       // What was handed over before the outage is not what was handed over after it.
       receiver.ack(receiver.messages.slice(5));
