@@ -10,6 +10,8 @@ test("a URL names its broker", async () => {
     ["rediss://127.0.0.1:1", "Redis"],
     ["nats://user:password@127.0.0.1:1", "NATS"],
     ["tls://127.0.0.1", "NATS"],
+    ["kafka://user:secret@127.0.0.1:1", "Kafka"],
+    ["kafkas://127.0.0.1:1,127.0.0.1:2", "Kafka"],
   ] as const) {
     expect((await createBroker(url)).name).toBe(name);
   }
@@ -42,6 +44,7 @@ test.each(["redis://user:s3cret@127.0.0.1:1", "nats://user:s3cret@127.0.0.1:1", 
 test.each([
   ["redis://127.0.0.1", "ioredis"],
   ["nats://127.0.0.1", "@nats-io/transport-node"],
+  ["kafka://127.0.0.1:1", "@platformatic/kafka"],
 ])("%s without %s says what to install", async (url, driver) => {
   vi.doMock(driver, () => {
     throw new Error("it is not installed");
@@ -49,4 +52,17 @@ test.each([
   const error = await createBroker(url).catch((thrown: unknown) => thrown);
   vi.doUnmock(driver);
   expect(error).toMatchObject({ code: "SAGAZ_DRIVER_MISSING", details: { driver } });
+});
+
+test("a server that cannot be used is said without the password", async () => {
+  for (const [url, code] of [
+    ["kafka://user:secret@127.0.0.1:1", "SAGAZ_BROKER_UNAVAILABLE"],
+    ["kafka://user:secret@one two", "SAGAZ_INVALID_OPTION"],
+    ["kafka://user:secret", "SAGAZ_INVALID_OPTION"],
+  ] as const) {
+    const failure = createBroker(url).then((broker) => broker.start());
+    const error: unknown = await failure.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code });
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("secret");
+  }
 });

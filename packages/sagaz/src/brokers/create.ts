@@ -7,6 +7,8 @@ const openers: Readonly<Record<string, (url: string) => Promise<MessageBroker>>>
   "rediss:": openRedis,
   "nats:": openNats,
   "tls:": openNats,
+  "kafka:": openKafka,
+  "kafkas:": openKafka,
   "memory:": openMemory,
 };
 
@@ -15,9 +17,11 @@ const openers: Readonly<Record<string, (url: string) => Promise<MessageBroker>>>
  *
  * `redis://user:password@host:6379/0`, or `rediss://` over TLS (needs the package `ioredis`) ·
  * `nats://user:password@host:4222` or `nats://token@host:4222`, or `tls://` as NATS calls it over TLS (needs the package
- * `@nats-io/transport-node`) · `memory:`.
+ * `@nats-io/transport-node`) ·
+ * `kafka://user:password@host:9092,host:9092`, or `kafkas://` over TLS, `?sasl=scram-sha-256|scram-sha-512` for another login
+ * than `plain` (needs the package `@platformatic/kafka`) · `memory:`.
  *
- * @throws SagaError `SAGAZ_UNKNOWN_BROKER`, `SAGAZ_INVALID_OPTION` for what is no URL, `SAGAZ_DRIVER_MISSING`. No error
+ * @throws SagaError `SAGAZ_UNKNOWN_BROKER`, `SAGAZ_INVALID_OPTION` for what cannot be read, `SAGAZ_DRIVER_MISSING`. No error
  * shows the URL: there may be a password in it.
  */
 export async function createBroker(url: string): Promise<MessageBroker> {
@@ -66,6 +70,17 @@ function checkUrl(url: string): void {
     rule: "it must be a URL",
   };
   throw new SagaError("SAGAZ_INVALID_OPTION", details);
+}
+
+async function openKafka(url: string): Promise<MessageBroker> {
+  const { fromUrl } = await import("./kafka/from-url.ts");
+  const options = fromUrl(url);
+  const kafka = await load(() => import("@platformatic/kafka"), {
+    driver: "@platformatic/kafka",
+    what: "Kafka",
+  });
+  const { KafkaBroker } = await import("./kafka/index.ts");
+  return new KafkaBroker({ kafka, ...options });
 }
 
 async function load<Driver>(
