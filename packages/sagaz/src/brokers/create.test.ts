@@ -12,6 +12,8 @@ test("a URL names its broker", async () => {
     ["tls://127.0.0.1", "NATS"],
     ["kafka://user:secret@127.0.0.1:1", "Kafka"],
     ["kafkas://127.0.0.1:1,127.0.0.1:2", "Kafka"],
+    ["amqp://user:secret@127.0.0.1:1/vhost", "RabbitMQ"],
+    ["amqps://127.0.0.1:1", "RabbitMQ"],
   ] as const) {
     expect((await createBroker(url)).name).toBe(name);
   }
@@ -26,25 +28,27 @@ test("a URL of no broker is refused without being shown", async () => {
   }
 });
 
-test.each(["redis://user:s3cret@127.0.0.1:1", "nats://user:s3cret@127.0.0.1:1", "nats://s3cret@127.0.0.1:1"])(
-  "what is wrong is said without the password: %s",
-  async (url) => {
-    const unreadable = await createBroker(url.replace(/1$/, "port")).catch((thrown: unknown) => thrown);
-    expect(unreadable).toMatchObject({ code: "SAGAZ_INVALID_OPTION" });
-    const broker = await createBroker(url);
-    const unreachable = await broker.start().catch((thrown: unknown) => thrown);
-    expect(unreachable).toMatchObject({ code: "SAGAZ_BROKER_UNAVAILABLE" });
-    expect(String(unreachable)).toMatch(/ECONNREFUSED|connection refused/);
-    await broker.stop();
-    for (const error of [unreadable, unreachable])
-      expect(inspect(error, { depth: 9 })).not.toContain("s3cret");
-  },
-);
+test.each([
+  "amqp://user:s3cret@127.0.0.1:1",
+  "redis://user:s3cret@127.0.0.1:1",
+  "nats://user:s3cret@127.0.0.1:1",
+  "nats://s3cret@127.0.0.1:1",
+])("what is wrong is said without the password: %s", async (url) => {
+  const unreadable = await createBroker(url.replace(/1$/, "port")).catch((thrown: unknown) => thrown);
+  expect(unreadable).toMatchObject({ code: "SAGAZ_INVALID_OPTION" });
+  const broker = await createBroker(url);
+  const unreachable = await broker.start().catch((thrown: unknown) => thrown);
+  expect(unreachable).toMatchObject({ code: "SAGAZ_BROKER_UNAVAILABLE" });
+  expect(String(unreachable)).toMatch(/ECONNREFUSED|connection refused/);
+  await broker.stop();
+  for (const error of [unreadable, unreachable]) expect(inspect(error, { depth: 9 })).not.toContain("s3cret");
+});
 
 test.each([
   ["redis://127.0.0.1", "ioredis"],
   ["nats://127.0.0.1", "@nats-io/transport-node"],
   ["kafka://127.0.0.1:1", "@platformatic/kafka"],
+  ["amqp://127.0.0.1:1", "amqplib"],
 ])("%s without %s says what to install", async (url, driver) => {
   vi.doMock(driver, () => {
     throw new Error("it is not installed");

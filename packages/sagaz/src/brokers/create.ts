@@ -9,6 +9,8 @@ const openers: Readonly<Record<string, (url: string) => Promise<MessageBroker>>>
   "tls:": openNats,
   "kafka:": openKafka,
   "kafkas:": openKafka,
+  "amqp:": openRabbitMQ,
+  "amqps:": openRabbitMQ,
   "memory:": openMemory,
 };
 
@@ -16,6 +18,7 @@ const openers: Readonly<Record<string, (url: string) => Promise<MessageBroker>>>
  * Makes the broker that a URL names; it is started by whoever uses it.
  *
  * `redis://user:password@host:6379/0`, or `rediss://` over TLS (needs the package `ioredis`) ·
+ * `amqp://user:password@host:5672/vhost`, or `amqps://` over TLS (RabbitMQ; needs the package `amqplib`) ·
  * `nats://user:password@host:4222` or `nats://token@host:4222`, or `tls://` as NATS calls it over TLS (needs the package
  * `@nats-io/transport-node`) ·
  * `kafka://user:password@host:9092,host:9092`, or `kafkas://` over TLS, `?sasl=scram-sha-256|scram-sha-512` for another login
@@ -53,6 +56,13 @@ async function openNats(url: string): Promise<MessageBroker> {
     ...(protocol === "tls:" ? { tls: {} } : {}),
   };
   return new NatsBroker({ nats, connection });
+}
+
+async function openRabbitMQ(url: string): Promise<MessageBroker> {
+  checkUrl(url);
+  const { connect } = await load(() => import("amqplib"), { driver: "amqplib", what: "RabbitMQ" });
+  const { RabbitMQBroker } = await import("./rabbitmq/index.ts");
+  return new RabbitMQBroker({ connect: (options) => connect(url, options) });
 }
 
 async function openMemory(): Promise<MessageBroker> {
