@@ -55,7 +55,7 @@ export class Link {
   /** The open connection. @throws SagaError `SAGAZ_BROKER_UNAVAILABLE` when there is none, or it takes no messages. */
   get connection(): AmqpConnection {
     if (!this.#connection) throw toUnavailable(this.#trouble);
-    if (this.#blocked !== undefined) throw toUnavailable(`it takes no messages now: ${this.#blocked}`);
+    if (this.#blocked !== undefined) throw toUnavailable(`it takes no messages for now, ${this.#blocked}`);
     return this.#connection;
   }
 
@@ -65,19 +65,20 @@ export class Link {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Gives up a connection that does not answer any more. */
+  /** Gives up a connection that does not answer any more, unless the server has said that it would not. */
   drop(connection: AmqpConnection, why: string): void {
+    if (this.#blocked !== undefined) return;
     this.#lose(connection, why);
     connection.close().catch(ignore);
   }
 
-  /** Asks the server for a sign of life. @throws SagaError `SAGAZ_BROKER_UNAVAILABLE` */
-  async ping(): Promise<void> {
-    const asking = this.connection.createChannel().then((channel) => channel.close());
+  /** Asks the server for a sign of life; answers what is wrong. */
+  async ping(): Promise<string | undefined> {
+    if (!this.#connection) return this.#trouble;
+    if (this.#blocked !== undefined) return this.#blocked;
+    const asking = this.#connection.createChannel().then((channel) => channel.close());
     const patience = { ms: this.#options.connectTimeoutMs, else: "no answer" };
-    await within(patience, asking).catch((error: unknown) => {
-      throw toUnavailable(error);
-    });
+    return within(patience, asking).then(() => undefined, messageOf);
   }
 
   async #dial(): Promise<void> {

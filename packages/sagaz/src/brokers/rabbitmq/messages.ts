@@ -3,7 +3,7 @@ import type { BrokerMessage, ReceivedMessage } from "../../ports/broker.ts";
 import type { AmqpDelivery, AmqpPublishOptions } from "./amqp.ts";
 
 /** The key travels as a header of this name. */
-export const keyHeader = "sagaz-key";
+const keyHeader = "sagaz-key";
 
 /** Limits of the protocol, and of the driver for all headers together. */
 const shortTextBytesMax = 255;

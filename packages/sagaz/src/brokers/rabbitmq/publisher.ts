@@ -53,8 +53,11 @@ export class Publisher {
     };
     const call = Promise.all(Array.from({ length: Math.min(unconfirmedMax, messages.length) }, goOn));
     this.#calls.add(call);
-    await call;
-    this.#calls.delete(call);
+    try {
+      await call;
+    } finally {
+      this.#calls.delete(call);
+    }
     return answers;
   }
 
