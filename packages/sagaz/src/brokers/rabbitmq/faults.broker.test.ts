@@ -168,6 +168,39 @@ test("a frozen server is noticed in time, and does not outlast its thaw", async 
   await expect.poll(() => broker.health()).toEqual({ isUp: true });
 });
 
+test("a stop lets publishing finish, but not for ever", async () => {
+  const broker = await openBroker();
+  await listen(broker, "g", "stopped");
+  const batch = Array.from({ length: 1_000 }, (_, n) => toMessage("stopped", `${n % 100}`, `${n}`));
+  const finished = broker.publish(batch);
+  await broker.stop();
+  expect(codesOf(await finished)).toEqual(batch.map(() => undefined));
+  await broker.start();
+  await server.pause();
+  onTestFinished(() => server.resume());
+  const unfinished = broker.publish(batch.slice(0, 150));
+  await broker.stop();
+  const [unavailable, heldBack] = ["SAGAZ_BROKER_UNAVAILABLE", "SAGAZ_BROKER_HELD_BACK"];
+  const codes = batch.slice(0, 150).map((_, n) => (n < 100 ? unavailable : heldBack));
+  expect(codesOf(await unfinished)).toEqual(codes);
+});
+
+test("a connection to receive by that cannot be had is an outage, and tried anew the next time", async () => {
+  let connections = 0;
+  const broker = new RabbitMQBroker({
+    connect: async (options) => {
+      connections += 1;
+      if (connections === 2) throw new Error("no more connections");
+      return connect(server.url, options);
+    },
+  });
+  onTestFinished(() => broker.stop());
+  await broker.start();
+  await expect(listen(broker, "g", "second")).rejects.toThrow(/no more connections/);
+  expect(await broker.health()).toEqual({ isUp: true });
+  await listen(broker, "g", "second");
+});
+
 test("a message that is too large, or has no room for its names, is refused; all others get through", async () => {
   const broker = await openBroker();
   const got = await listen(broker, "g", "sizes");
