@@ -17,6 +17,8 @@ const rooms = [
   { room: "storage/embedded", reaches: [...adapter, `${src}/storage/postgres/`], isAdapter: true },
   { room: "brokers/([^/]+)", own: "brokers/$1", reaches: adapter, isAdapter: true },
   { room: "observe/([^/]+)", own: "observe/$1", reaches: adapter, isAdapter: true },
+  // Typed by structure: no library is named there, not even by type.
+  { room: "transactions", reaches: [`${src}/core/`] },
   {
     room: "testing",
     reaches: [`${src}/(core|ports|runtime)/`, `${src}/(storage|brokers)/memory/`, "^assert(/strict)?$"],

@@ -48,7 +48,7 @@ test("every subpath resolves: in the sources, and in what is published", async (
 
 test("every front door of the sources is a subpath", () => {
   const doors = listFiles(
-    /^packages\/sagaz\/src\/(index|testing\/index|(storage|brokers|observe)\/[^/]+\/index)\.ts$/,
+    /^packages\/sagaz\/src\/(index|(testing|transactions)\/index|(storage|brokers|observe)\/[^/]+\/index)\.ts$/,
   );
   const exported = listSubpaths().map(({ source }) => source);
   // What has no subpath of its own is shown by the main front door.

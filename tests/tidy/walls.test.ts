@@ -30,6 +30,12 @@ const offences = [
   { rule: "brokers stays in", file: "brokers/kafka/a.ts", code: 'import "../memory/x.ts";' },
   { rule: "observe stays in", file: "observe/otel/a.ts", code: 'import "../../storage/memory/x.ts";' },
   { rule: "testing stays in", file: "testing/a.ts", code: 'import "../storage/postgres/x.ts";' },
+  { rule: "transactions stays in", file: "transactions/a.ts", code: 'import "../storage/postgres/x.ts";' },
+  {
+    rule: "transactions stays in",
+    file: "transactions/b.ts",
+    code: 'import type { Pool } from "pg";\nexport type P = Pool;',
+  },
   { rule: "front door shows rooms only", file: "index.ts", code: 'export * from "./storage/postgres/x.ts";' },
   {
     rule: "no driver in the library",
@@ -63,6 +69,7 @@ const within = {
   "storage/redis/x.ts": 'import "../../ports/x.ts";',
   "brokers/memory/x.ts": 'import "../../core/x.ts";',
   "brokers/create.ts": 'export const load = () => import("pg");',
+  "transactions/x.ts": 'import "../core/x.ts";',
   "testing/x.ts": 'import "../runtime/x.ts";\nimport "../storage/memory/x.ts";\nimport "node:assert/strict";',
 };
 

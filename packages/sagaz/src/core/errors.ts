@@ -118,6 +118,11 @@ export const ERRORS = {
     sentence:
       'another open transaction is starting "{saga}" with the idempotency key "{key}". Try again in a moment.',
   },
+  SAGAZ_NOT_A_TRANSACTION: {
+    retryable: false,
+    sentence:
+      "{adapter} was handed {value}: what is written through it would not belong to your transaction. {advice}.",
+  },
   SAGAZ_INVALID_ID: { retryable: false, sentence: "{id} is not a saga id: {why}." },
   SAGAZ_CLOCK_SKEW: {
     retryable: false,
