@@ -1,14 +1,9 @@
 /** The saga exists if and only if your own transaction commits: there is no order without its saga, and no saga without. */
 import pg from "pg";
-import { ClassicSaga, SagaOrchestrator, type SqlRunner } from "sagaz";
+import { ClassicSaga, SagaOrchestrator } from "sagaz";
 import { startEmbeddedPostgres } from "sagaz/embedded";
 import { PostgreSQLStorage } from "sagaz/postgres";
-
-/** The whole adapter for `pg`; it is one function for any other library. */
-const fromPg =
-  (client: pg.ClientBase): SqlRunner =>
-  async (sql, params = []) =>
-    (await client.query(sql, [...params])).rows as Record<string, unknown>[];
+import { fromPg } from "sagaz/transactions";
 
 const order = new ClassicSaga<{ readonly orderId: string }>({ name: "order" }).addStep("confirm", () => "ok");
 

@@ -1,16 +1,12 @@
+import pg, { type Pool } from "pg";
 import type { SqlRunner } from "sagaz";
-import pg, { type ClientBase, type Pool } from "pg";
+import { fromPg } from "sagaz/transactions";
 
 /** Opens a pool. An idle connection that breaks must not end the process: whoever needs one next finds out. */
 export function openPool(connectionString: string | undefined, max = 10): Pool {
   const pool = new pg.Pool({ connectionString, max });
   pool.on("error", () => {});
   return pool;
-}
-
-/** Lets sagaz, and the shop, write through a transaction of `pg`: the whole adapter. */
-export function fromPg(client: ClientBase): SqlRunner {
-  return async (sql, params = []) => (await client.query(sql, [...params])).rows as Record<string, unknown>[];
 }
 
 /** Runs `work` in a transaction: all of what it writes is there, or nothing. */
