@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import pg from "pg";
 import type { SqlRunner } from "../../packages/sagaz/src/core/definition/context.ts";
 import { ClassicSaga } from "../../packages/sagaz/src/runtime/classic-saga.ts";
+import { ConsumerInbox } from "../../packages/sagaz/src/runtime/delivery/consumer-inbox.ts";
 import { Outbox } from "../../packages/sagaz/src/runtime/delivery/outbox.ts";
 import { SagaOrchestrator } from "../../packages/sagaz/src/runtime/orchestrator.ts";
 import { PostgreSQLStorage } from "../../packages/sagaz/src/storage/postgres/index.ts";
@@ -49,6 +50,7 @@ export class Shop {
   readonly url: string;
   readonly pool: pg.Pool;
   readonly outbox: Outbox;
+  readonly inbox: ConsumerInbox;
   readonly orchestrator: SagaOrchestrator;
   readonly #database: TestDatabase;
 
@@ -59,6 +61,7 @@ export class Shop {
     this.url = database.url;
     this.pool = pool;
     this.outbox = new Outbox({ storage, source: "shop" });
+    this.inbox = new ConsumerInbox({ storage, consumerName: "warehouse" });
     this.orchestrator = new SagaOrchestrator({ storage, sagas: [orderSaga] });
   }
 

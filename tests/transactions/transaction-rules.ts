@@ -154,7 +154,26 @@ export const transactionRules: readonly TransactionRule[] = [
           (await tx(sql, ["x", ODD, null, 7])).map((row) => ({ ...row })),
           [{ b: ODD, a: "x", again: "x", n: null, m: 7, mark: "?" }],
         );
-        deepEqual([...(await tx("create temporary table nothing () on commit drop"))], []);
+      }),
+  },
+  {
+    name: "rows come back from every statement that returns some, and none from others",
+    check: (_, library) =>
+      library.transaction(async ({ tx }) => {
+        const rows = async (sql: string, params?: readonly unknown[]) =>
+          (await tx(sql, params)).map((row) => ({ ...row }));
+        deepEqual(await rows("create temporary table things (n int) on commit drop"), []);
+        deepEqual(await rows("insert into things values ($1::int), ($2::int)", [1, "2"]), []);
+        deepEqual(await rows("with x as (select 3 as n) insert into things select n from x"), []);
+        deepEqual(await rows("insert into things values (4) returning n"), [{ n: 4 }]);
+        deepEqual(await rows("update things set n = 5 where n = $1::int", [1]), []);
+        deepEqual(await rows("update things set n = 1 where n = 5 returning n, 'x' as x"), [
+          { n: 1, x: "x" },
+        ]);
+        deepEqual(await rows("delete from things where n = $1::int returning n", [4]), [{ n: 4 }]);
+        deepEqual(await rows("delete from things where n = 3"), []);
+        deepEqual(await rows("select n from things order by n"), [{ n: 1 }, { n: 2 }]);
+        deepEqual(await rows("select n from things where n = 9"), []);
       }),
   },
   {
@@ -214,6 +233,31 @@ export const transactionRules: readonly TransactionRule[] = [
       notEqual(id, lost);
       const { status, output } = await sagas.result(id);
       deepEqual({ status, output }, { status: "completed", output: { confirm: ODD_LINES } });
+    },
+  },
+  {
+    name: "a message is noted as processed if and only if the transaction commits",
+    async check(shop, library) {
+      const order = shop.newOrder(ODD);
+      const message = { eventId: order.id, sourceTopic: "orders", eventType: "order.placed", payload: order };
+      const process = ({ tx, place }: OpenTransaction) =>
+        shop.inbox.processIdempotent(
+          message,
+          async (payload) => {
+            await place(payload);
+            return payload.note;
+          },
+          { tx },
+        );
+      await rolledBack(library, process);
+      equal(await shop.writerOf(order), undefined);
+      const answers: unknown[] = [];
+      for (const _ of ["first", "repeated"])
+        await library.transaction(async (t) => void answers.push(await process(t)));
+      deepEqual(answers, [
+        { isDuplicate: false, result: ODD },
+        { isDuplicate: true, result: ODD },
+      ]);
     },
   },
   {

@@ -5,11 +5,19 @@ import { transactionRules } from "../../../../tests/transactions/transaction-rul
 import { fromKnex } from "./from-knex.ts";
 
 const shop = await Shop.open(inject("postgresUrl"));
-const db = knex({ client: "pg", connection: shop.url });
+const db = knex({ client: "pg", connection: shop.url, postProcessResponse: toCamelCase });
 afterAll(async () => {
   await db.destroy();
   await shop.close();
 });
+
+/** As many applications do: columns are named otherwise than we name them. */
+function toCamelCase(result: { readonly rows?: Record<string, unknown>[] }): unknown {
+  const toCamel = (name: string) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  const toRow = (row: Record<string, unknown>) =>
+    Object.fromEntries(Object.entries(row).map(([name, value]) => [toCamel(name), value]));
+  return result.rows ? { ...result, rows: result.rows.map(toRow) } : result;
+}
 
 const library: LibraryUnderTest = {
   transaction: (work) =>

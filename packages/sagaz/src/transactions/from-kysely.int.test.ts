@@ -1,4 +1,4 @@
-import { CamelCasePlugin, Kysely, PostgresDialect } from "kysely";
+import { CamelCasePlugin, Kysely, ParseJSONResultsPlugin, PostgresDialect } from "kysely";
 import pg from "pg";
 import { afterAll, describe, inject, test } from "vitest";
 import { Shop, type LibraryUnderTest, type Order } from "../../../../tests/transactions/shop.ts";
@@ -8,7 +8,7 @@ import { fromKysely } from "./from-kysely.ts";
 const shop = await Shop.open(inject("postgresUrl"));
 const db = new Kysely<{ orders: Order }>({
   dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: shop.url }) }),
-  plugins: [new CamelCasePlugin()], // changes queries and results, but must leave ours alone
+  plugins: [new CamelCasePlugin(), new ParseJSONResultsPlugin()], // must leave ours alone
 });
 afterAll(async () => {
   await db.destroy();

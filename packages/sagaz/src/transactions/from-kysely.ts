@@ -20,7 +20,10 @@ export interface KyselyTransaction {
   /** Only the one of `startTransaction()` tells. */
   readonly isCommitted?: boolean;
   readonly isRolledBack?: boolean;
-  executeQuery(query: KyselyQuery): Promise<{ readonly rows: readonly unknown[] }>;
+  /** A plug-in that names columns otherwise, or parses what looks like JSON, is for your queries, not for ours. */
+  withoutPlugins(): {
+    executeQuery(query: KyselyQuery): Promise<{ readonly rows: readonly unknown[] }>;
+  };
 }
 
 /**
@@ -47,11 +50,11 @@ export function fromKysely(trx: KyselyTransaction): SqlRunner {
   return async (sql, params = []) => {
     if (trx.isCommitted === true || trx.isRolledBack === true)
       throw notATransaction({ adapter, value: "a transaction that has ended", advice: "Await it before" });
-    const { rows } = await trx.executeQuery({
+    const { rows } = await trx.withoutPlugins().executeQuery({
       sql,
       parameters: [...params],
       query: { kind: "RawNode", sqlFragments: [sql], parameters: [] },
-      queryId: { queryId: "sagaz" }, // plugins tell queries apart by the object
+      queryId: { queryId: "sagaz" },
     });
     return rows as readonly Record<string, unknown>[];
   };

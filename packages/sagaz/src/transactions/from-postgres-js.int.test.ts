@@ -5,7 +5,7 @@ import { transactionRules } from "../../../../tests/transactions/transaction-rul
 import { fromPostgresJs } from "./from-postgres-js.ts";
 
 const shop = await Shop.open(inject("postgresUrl"));
-const sql = postgres(shop.url);
+const sql = postgres(shop.url, { transform: postgres.camel }); // names columns otherwise than we do
 afterAll(async () => {
   await sql.end();
   await shop.close();

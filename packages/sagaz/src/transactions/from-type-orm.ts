@@ -4,7 +4,11 @@ import { notATransaction } from "./not-a-transaction.ts";
 /** The part of a TypeORM `QueryRunner` that {@link fromTypeOrm} uses. */
 export interface TypeOrmQueryRunner {
   readonly isTransactionActive: boolean;
-  query(query: string, parameters: unknown[]): Promise<unknown>;
+  query(
+    query: string,
+    parameters: unknown[],
+    useStructuredResult: true,
+  ): Promise<{ readonly records: readonly unknown[] }>;
 }
 
 /** The part of a TypeORM `EntityManager` that {@link fromTypeOrm} uses. */
@@ -37,7 +41,8 @@ export function fromTypeOrm(source: TypeOrmTransaction | TypeOrmQueryRunner): Sq
   return async (sql, params = []) => {
     if (!runner.isTransactionActive)
       throw notATransaction({ adapter, value: "a query runner without an open transaction", advice });
-    const rows = await runner.query(sql, [...params]);
-    return rows as readonly Record<string, unknown>[];
+    // Otherwise it answers an UPDATE by another shape than an INSERT.
+    const { records } = await runner.query(sql, [...params], true);
+    return records as readonly Record<string, unknown>[];
   };
 }

@@ -63,7 +63,7 @@ export class PostgresInbox implements InboxStorage {
     work: (fresh: readonly number[]) => Promise<readonly (string | null)[]>,
   ): Promise<readonly InboxAnswer[]> {
     const { messages } = request;
-    const noted = new Set((await this.#note(run, request)).map((row) => row["event_id"]));
+    const noted = new Set((await this.#note(run, request)).map((row) => toValues(row)[0]));
     const places = messages.map((_, n) => n);
     const fresh = places.filter((n) => noted.has(messages[n]?.eventId));
     const results = fresh.length === 0 ? [] : await work(fresh);
@@ -129,8 +129,13 @@ export class PostgresInbox implements InboxStorage {
       ids.length === 1
         ? await run(sql.keptResult, [consumerName, ids[0]])
         : await run(sql.keptResults, [consumerName, textArray(ids)]);
-    return new Map(rows.map((row) => [String(row["event_id"]), row["result"] as string | null]));
+    return new Map(rows.map(toValues) as [eventId: string, result: string | null][]);
   }
+}
+
+/** By their places: what a library of the user's makes of a column's name, camel case say, is not ours to know. */
+function toValues(row: Readonly<Record<string, unknown>>): readonly unknown[] {
+  return Object.values(row);
 }
 
 /** A handler that failed because the connection did is no handler that failed. */

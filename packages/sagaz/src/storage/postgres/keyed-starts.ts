@@ -102,7 +102,8 @@ export async function startIn(database: Database, tx: SqlRunner, start: StartRow
   });
   try {
     const [row] = await tx(database.sql.startIn, [text, database.now()]);
-    return JSON.parse(String(row?.["outcome"])) as KeyedOutcome;
+    // By its place: a library of the user's may call the column by another name, in camel case say.
+    return JSON.parse(String(Object.values(row ?? {})[0])) as KeyedOutcome;
   } catch (error) {
     // Whatever went wrong, it is in the caller's transaction: nothing of ours was committed.
     throw toSagaError(error, { commits: false });
