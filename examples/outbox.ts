@@ -22,7 +22,8 @@ const first = new Promise<string>((received) => {
     group: "accounting",
     topics: ["invoices"],
     unackedMax: 100,
-    handle: ([message]) => received(`${message?.headers["ce_type"]} ${Buffer.from(message?.payload ?? [])}`),
+    handle: ([message]) =>
+      received(`${message?.headers["ce_type"]} ${String(Buffer.from(message?.payload ?? []))}`),
   });
 });
 

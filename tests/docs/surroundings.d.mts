@@ -1,6 +1,6 @@
 /** What the snippets of README and docs may use without declaring it: the reader's own application. */
 import type pg from "pg";
-import type { Saga, SagaOrchestrator, SagaStorage, SqlRunner } from "sagaz";
+import type { Outbox, Saga, SagaOrchestrator, SagaStorage } from "sagaz";
 
 interface Keyed {
   readonly key: string;
@@ -38,8 +38,9 @@ declare global {
   const mail: { send(to: string, options: Keyed): Promise<void> };
 
   const pool: pg.Pool;
+  const client: pg.PoolClient;
   const storage: SagaStorage;
   const orchestrator: SagaOrchestrator;
   const sagaId: string;
-  const fromPg: (client: pg.ClientBase) => SqlRunner;
+  const outbox: Outbox;
 }

@@ -1,6 +1,6 @@
 import { EntitySchema } from "@mikro-orm/core";
 import { MikroORM } from "@mikro-orm/postgresql";
-import { afterAll, describe, inject, test } from "vitest";
+import { afterAll, describe, expect, inject, test } from "vitest";
 import { Shop, type LibraryUnderTest, type Order } from "../../../../tests/transactions/shop.ts";
 import { transactionRules } from "../../../../tests/transactions/transaction-rules.ts";
 import { fromMikroOrm } from "./from-mikro-orm.ts";
@@ -58,4 +58,12 @@ describe.each([
   ["in a fork that has begun", begun],
 ])("%s", (_, library) => {
   for (const rule of transactionRules) test(rule.name, () => rule.check(shop, library));
+});
+
+test("the manager of a callback that has ended takes nothing any more", async () => {
+  const order = shop.newOrder();
+  const ended = fromMikroOrm(await orm.em.fork().transactional(async (em) => em));
+  const event = { topic: "orders", type: "order.placed", aggregateId: order.id, payload: order };
+  await expect(shop.outbox.add(ended, event)).rejects.toMatchObject({ code: "SAGAZ_STORAGE_UNAVAILABLE" });
+  expect(await shop.eventsOf(order)).toEqual([]);
 });

@@ -24,6 +24,8 @@ const wrongTurns = {
   "the manager of the data source": async () => fromTypeOrm(dataSource.manager),
   "a query runner before its transaction": async () => fromTypeOrm(idle),
   "the manager of such a query runner": async () => fromTypeOrm(idle.manager),
+  "the manager of a callback that has ended": async () =>
+    fromTypeOrm(await dataSource.transaction(async (manager) => manager)),
   "a query runner after its transaction": async () => {
     await idle.startTransaction();
     await idle.commitTransaction();
