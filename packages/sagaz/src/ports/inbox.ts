@@ -9,9 +9,13 @@ export interface InboxStorage {
   /**
    * Notes messages as processed by a consumer and does the work for those that are new, in one transaction: both, or
    * neither. Who is second waits for the first, and finds a duplicate, or does the work when the first gave up. What
-   * `work` throws rolls back, and comes through. Event ids of one call differ.
+   * `work` throws rolls back, and comes through. Event ids of one call differ. One that leaves the transaction alone for
+   * longer than `idleMsMax` may lose it: a process that is frozen, or cut off, must not hold up the others.
    */
-  process(request: InboxRequest, work: InboxWork): Promise<readonly InboxAnswer[]>;
+  process(
+    request: InboxRequest & { readonly idleMsMax: number },
+    work: InboxWork,
+  ): Promise<readonly InboxAnswer[]>;
   /** The same in the caller's transaction, of a single message. */
   processIn(tx: SqlRunner, request: InboxRequest, work: InboxWork): Promise<readonly InboxAnswer[]>;
 }

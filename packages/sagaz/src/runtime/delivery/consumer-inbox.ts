@@ -57,6 +57,9 @@ export type InboxHandler<Payload = unknown, Result = unknown> = (
   context: InboxContext<Payload>,
 ) => Result | Promise<Result>;
 
+/** A handler that takes all the time that it has must not lose its transaction for that. */
+const IDLE_SPARE_MS = 5_000;
+
 /** What became of one message. */
 export interface InboxResult<Result = unknown> {
   /** True when it was processed before: then `result` is what was kept. */
@@ -218,7 +221,8 @@ export class ConsumerInbox {
       if (published.length > 0) await outbox.addIn(tx, published);
       return results;
     };
-    if (!callersTx) return inbox.process(request, work);
+    const idleMsMax = this.#handlerTimeoutMs + IDLE_SPARE_MS;
+    if (!callersTx) return inbox.process({ ...request, idleMsMax }, work);
     if (!can.transactionalSteps)
       throw new SagaError("SAGAZ_CANNOT", { storage: name, what: "join the caller's transaction" });
     return inbox.processIn(callersTx, request, work);

@@ -1,6 +1,6 @@
 import { isSagaError, SagaError } from "../../core/errors.ts";
-import { breaksConnection, toSagaError, type Circumstances } from "./errors.ts";
-import type { PgConnection, PgPool, PgResult } from "./pool.ts";
+import { breaksConnection, isFarewell, toSagaError, type Circumstances } from "./errors.ts";
+import type { PgConnection, PgPool, PgQuery, PgResult } from "./pool.ts";
 
 /** Bounds of waiting, in milliseconds. */
 export interface ConnectionLimits {
@@ -73,7 +73,7 @@ export class OpenConnection {
     this.#mustBeUsable();
     this.#stayAwake();
     try {
-      const query = this.inTurn(() => this.#query(text, values));
+      const query = this.#inTurn(() => this.#query(text, values));
       const { lockMs = 0, limitMs = this.#limits.writeTimeoutMs } = circumstances;
       return await within(query, limitMs + lockMs, "no answer");
     } catch (error) {
@@ -85,6 +85,16 @@ export class OpenConnection {
     }
   }
 
+  /** Runs a query of the user's, in its turn, as the driver does. */
+  pass(query: PgQuery): Promise<PgResult> {
+    return this.#inTurn(() =>
+      this.client.query(query).catch((error: unknown) => {
+        if (isFarewell(error)) this.#isBroken = true;
+        throw error;
+      }),
+    );
+  }
+
   /** That the connection broke is known before the next in turn is sent. */
   #query(text: string, values: readonly unknown[]): Promise<PgResult> {
     return this.client.query({ text, values: [...values], types: rawText }).catch((error: unknown) => {
@@ -94,7 +104,7 @@ export class OpenConnection {
   }
 
   /** Calls when all calls before have settled: `pg` 9 will not queue statements any more. */
-  inTurn<T>(call: () => Promise<T>): Promise<T> {
+  #inTurn<T>(call: () => Promise<T>): Promise<T> {
     const settled = this.#calls === 0 ? call() : this.#settled.then(() => this.#ifUsable(call));
     this.#calls += 1;
     const done = () => {

@@ -43,12 +43,12 @@ export function sqlStateOf(error: unknown): string | undefined {
 
 /** Tells whether the connection is of no use after this error. */
 export function breaksConnection(error: unknown): boolean {
-  return (
-    !isServerError(error) ||
-    error.severity === "FATAL" ||
-    error.severity === "PANIC" ||
-    error.code === "40003"
-  );
+  return !isServerError(error) || isFarewell(error) || error.code === "40003";
+}
+
+/** Tells whether the server has ended the session with these words: that the connection is closed is heard only later. */
+export function isFarewell(error: unknown): boolean {
+  return isServerError(error) && (error.severity === "FATAL" || error.severity === "PANIC");
 }
 
 /** Tells whether a row had no partition to go to: its month was not made yet. */

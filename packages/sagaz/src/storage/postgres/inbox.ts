@@ -9,6 +9,9 @@ import type { Database } from "./database.ts";
 import { toSagaError } from "./errors.ts";
 import { openRunner } from "./sql-runner.ts";
 
+/** No setting of PostgreSQL's is larger. */
+const settingMax = 2_147_483_647;
+
 /** Runs a statement of ours inside the transaction, and answers its rows. */
 type Run = (
   text: string,
@@ -23,10 +26,16 @@ export class PostgresInbox implements InboxStorage {
     this.#database = database;
   }
 
-  process(request: InboxRequest, work: InboxWork): Promise<readonly InboxAnswer[]> {
+  process(
+    request: InboxRequest & { readonly idleMsMax: number },
+    work: InboxWork,
+  ): Promise<readonly InboxAnswer[]> {
+    const idleMsMax = Math.min(Math.ceil(request.idleMsMax), settingMax);
     return this.#database.transactions.pass(() =>
       this.#database.borrow(async (connection) => {
-        await connection.run({ text: "begin" }, { commits: false });
+        // Else the server would wait for who is frozen or cut off, and the others of its name for the notes it holds.
+        const begin = `begin; set local idle_in_transaction_session_timeout = ${idleMsMax}`;
+        await connection.run({ text: begin }, { commits: false });
         const runner = openRunner(connection);
         const run: Run = (text, values) => connection.run({ text, values }, { commits: false });
         let answers: readonly InboxAnswer[];

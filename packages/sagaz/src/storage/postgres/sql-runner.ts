@@ -10,8 +10,7 @@ export function openRunner(connection: OpenConnection): { readonly tx: SqlRunner
   return {
     tx: async (sql, params = []) => {
       must(isOpen, "ctx.tx is used after its step, or its handler, has settled");
-      const query = () => connection.client.query({ text: sql, values: [...params] });
-      const { rows } = await connection.inTurn(query);
+      const { rows } = await connection.pass({ text: sql, values: [...params] });
       return rows;
     },
     close() {

@@ -25,6 +25,9 @@ function moment(): { readonly hasCome: Promise<void>; come(): void } {
   return { hasCome, come: () => waiting.forEach((resolve) => resolve()) };
 }
 
+/** No work of these rules takes as long. */
+const idleMsMax = 60_000;
+
 /** Work whose result is the place of each message. */
 const numbered: InboxWork = async (_, fresh) => fresh.map((n) => String(n));
 
@@ -37,7 +40,7 @@ function process(
   }: { readonly work?: InboxWork; readonly consumer?: string } = {},
 ): Promise<readonly InboxAnswer[]> {
   const messages = eventIds.map(toRow);
-  return t.storage.inbox.process({ consumerName: consumer, messages }, work);
+  return t.storage.inbox.process({ consumerName: consumer, messages, idleMsMax }, work);
 }
 
 const fresh = (result: string | null): InboxAnswer => ({ isDuplicate: false, result });
@@ -127,7 +130,7 @@ export const inboxRules: readonly StorageRule[] = [
         return places.map(() => null);
       };
       const storage = n % 2 === 0 ? t.storage : other;
-      return storage.inbox.process({ consumerName, messages: batch.map(toRow) }, work);
+      return storage.inbox.process({ consumerName, messages: batch.map(toRow), idleMsMax }, work);
     });
     await Promise.all(batches);
     deepEqual([...done].sort(), [...ids].sort());
