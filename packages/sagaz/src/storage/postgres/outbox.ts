@@ -29,6 +29,8 @@ const lookedThroughMax = 1_000;
 /** Where a relay's reading begins, while it holds the same shards. */
 interface Place {
   readonly shards: string;
+  /** Of the server: see {@link Decided}. */
+  readonly life: number;
   /** Up to here the relay has been told of everything, and nothing new can come to light. */
   after: number;
 }
@@ -39,8 +41,8 @@ export class PostgresOutbox implements OutboxStorage {
   readonly #hints: Hints;
   readonly #undecided: UndecidedIds;
   readonly #places = new Map<number, Place>();
-  /** Nothing is pending up to here, nor can anything come to light. */
-  #heldAfter = 0;
+  /** Nothing is pending up to here, nor can anything come to light, in this life of the server. */
+  #heldAfter = { life: 0, id: 0 };
 
   constructor(parts: { database: Database; hints: Hints }) {
     this.#database = parts.database;
@@ -69,18 +71,19 @@ export class PostgresOutbox implements OutboxStorage {
 
   async behindOthers(events: readonly HeldEvent[]): Promise<readonly number[]> {
     if (events.length === 0) return [];
-    const decided = await this.#undecided.mark();
+    const { upTo: decided, life } = await this.#undecided.mark();
+    if (this.#heldAfter.life !== life) this.#heldAfter = { life, id: 0 };
     const ids = events.map(({ id }) => id);
     const values = [
       int8Array(ids),
       textArray(events.map(({ key }) => key)),
-      this.#heldAfter,
+      this.#heldAfter.id,
       lookedThroughMax,
     ];
     const [row] = await this.#database.read({ text: this.#database.sql.behindOthers, values });
     must(row !== undefined, "a look is answered");
     const lowest = Math.min(Number(row["lowest"] ?? Infinity), ...ids);
-    this.#heldAfter = Math.max(this.#heldAfter, Math.min(decided, lowest - 1));
+    this.#heldAfter.id = Math.max(this.#heldAfter.id, Math.min(decided, lowest - 1));
     return JSON.parse(row["behind"] ?? "[]") as number[];
   }
 
@@ -117,11 +120,11 @@ export class PostgresOutbox implements OutboxStorage {
 
   async take(request: TakeRequest): Promise<readonly PendingEvent[]> {
     const { epoch, shards, limit, held, again } = request;
-    const place = this.#placeOf(epoch, shards);
+    const allInFlight = [...request.inFlight]; // as it is now: what is settled from now on may still be read
+    const { upTo: decided, life } = await this.#undecided.mark();
+    const place = this.#placeOf(epoch, { shards: shards.join(), life });
     if (again !== undefined) place.after = Math.min(place.after, again - 1);
-    const inFlight = new Set<number>();
-    for (const id of request.inFlight) if (id > place.after) inFlight.add(id);
-    const decided = await this.#undecided.mark();
+    const inFlight = new Set(allInFlight.filter((id) => id > place.after));
     const mostRows = limit + inFlight.size;
     const values = [place.after, maskOf(shards), mostRows, textArray(held), this.#database.now()];
     const rows = await this.#database.read({ text: this.#database.sql.takeEvents, values });
@@ -137,11 +140,10 @@ export class PostgresOutbox implements OutboxStorage {
     return events;
   }
 
-  #placeOf(epoch: number, shards: readonly number[]): Place {
-    const names = shards.join();
+  #placeOf(epoch: number, { shards, life }: Pick<Place, "shards" | "life">): Place {
     const known = this.#places.get(epoch);
-    if (known?.shards === names) return known;
-    const place = { shards: names, after: 0 };
+    if (known?.shards === shards && known.life === life) return known;
+    const place = { shards, life, after: 0 };
     this.#places.set(epoch, place);
     return place;
   }

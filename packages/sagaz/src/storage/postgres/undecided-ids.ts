@@ -3,6 +3,22 @@ import type { Database } from "./database.ts";
 
 const askEveryMs = 100;
 
+/** What is certain of ids. */
+export interface Decided {
+  /** No id up to this one can come to light any more. */
+  readonly upTo: number;
+  /** Another number when the server has begun anew, or another one has taken over: it may give ids out again. */
+  readonly life: number;
+}
+
+/** An id, and what has to be over before it is decided. */
+interface Generation {
+  readonly lastId: number;
+  readonly writers: readonly string[];
+  /** Once the log is flushed up to here, no crash takes the id back. */
+  readonly logged: number;
+}
+
 /**
  * Up to which id it is certain that no transaction which is still open can bring a row to light.
  *
@@ -13,31 +29,44 @@ const askEveryMs = 100;
  */
 export class UndecidedIds {
   readonly #database: Database;
-  #mark = 0;
-  #generation: { readonly lastId: number; readonly writers: readonly string[] } | undefined;
+  #decided: Decided = { upTo: 0, life: 0 };
+  #generation: Generation | undefined;
+  #server: string | null | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
 
   constructor(database: Database) {
     this.#database = database;
   }
 
-  /** All ids up to this one are decided. Asks the database now and then. */
-  async mark(): Promise<number> {
+  /** Asks the database now and then. */
+  async mark(): Promise<Decided> {
     const now = performance.now();
-    if (now < this.#askedAt + askEveryMs) return this.#mark;
+    if (now < this.#askedAt + askEveryMs) return this.#decided;
     this.#askedAt = now;
     const [row] = await this.#database.read({ text: this.#database.sql.undecidedIds });
     must(row !== undefined, "the ids are answered");
+    if (row["server"] !== this.#server) this.#beginAnew(row["server"]);
     const writers = new Set(
       String(row["writers"])
         .split(" ")
         .filter((writer) => writer !== ""),
     );
     const before = this.#generation;
-    if (!before?.writers.some((writer) => writers.has(writer))) {
-      this.#mark = before?.lastId ?? 0;
-      this.#generation = { lastId: Number(row["last_id"]), writers: [...writers] };
+    const isOpen = before?.writers.some((writer) => writers.has(writer)) ?? false;
+    if (!isOpen && Number(row["flushed"]) >= (before?.logged ?? 0)) {
+      this.#decided = { ...this.#decided, upTo: before?.lastId ?? 0 };
+      this.#generation = {
+        lastId: Number(row["last_id"]),
+        writers: [...writers],
+        logged: Number(row["logged"]),
+      };
     }
-    return this.#mark;
+    return this.#decided;
+  }
+
+  #beginAnew(server: string | null | undefined): void {
+    this.#server = server;
+    this.#generation = undefined;
+    this.#decided = { upTo: 0, life: this.#decided.life + 1 };
   }
 }

@@ -229,13 +229,20 @@ end $$;
 
 -- Ids given out so far, and which transactions may still bring pending rows with such ids to light: whoever inserts one
 -- holds a lock on the table until it has committed, and had it before it took an id. So the ids are read first.
-create function {{schema}}.undecided_ids() returns table (last_id bigint, writers text) language plpgsql volatile as $$
+-- A crash forgets ids whose log was not flushed, and a standby that takes over those that it had not received: they are
+-- given out again. So with them goes where the log ends, how far it is flushed, and which server says so, since when.
+create function {{schema}}.undecided_ids()
+returns table (last_id bigint, writers text, logged bigint, flushed bigint, server text) language plpgsql volatile as $$
 declare
   v_last bigint;
+  v_logged bigint;
 begin
   -- Before the first call the sequence's last value is one that it has not given out yet.
   select s.last_value - case when s.is_called then 0 else 1 end into v_last from {{schema}}.saga_outbox_id s;
-  return query select v_last, coalesce(string_agg(l.virtualtransaction, ' '), '') from pg_locks l
+  v_logged := pg_current_wal_insert_lsn() - '0/0'::pg_lsn;
+  return query select v_last, coalesce(string_agg(l.virtualtransaction, ' '), ''), v_logged,
+      (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint, extract(epoch from pg_postmaster_start_time())::text
+    from pg_locks l
     where l.locktype = 'relation' and l.relation = '{{schema}}.saga_outbox_pending'::regclass
       and l.database = (select d.oid from pg_database d where d.datname = current_database())
       and l.mode = 'RowExclusiveLock' and l.granted;

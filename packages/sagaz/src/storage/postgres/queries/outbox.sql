@@ -25,7 +25,8 @@ select * from {{schema}}.take_events($1, $2, $3, $4, $5)
 select {{schema}}.settle_events($1, $2, $3, $4, $5)
 
 -- name: undecidedIds
-select u.last_id::text as last_id, u.writers from {{schema}}.undecided_ids() u
+select u.last_id::text as last_id, u.writers, u.logged::text as logged, u.flushed::text as flushed, u.server
+  from {{schema}}.undecided_ids() u
 
 -- name: outboxBacklog
 select count(*)::text as pending,

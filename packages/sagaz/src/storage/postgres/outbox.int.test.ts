@@ -1,0 +1,106 @@
+import pg from "pg";
+import { expect, inject, onTestFinished, test } from "vitest";
+import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
+import { startPostgres } from "../../../../../tools/servers/postgres.ts";
+import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
+import { toOutboxRow } from "../../core/delivery/outbox-event.ts";
+import type { SqlRunner } from "../../core/definition/context.ts";
+import { PostgreSQLStorage } from "./index.ts";
+
+const shards = Array.from({ length: 64 }, (_, shard) => shard);
+let made = 0;
+
+/** A storage in a database of its own, on this server. */
+async function open(serverUrl: string) {
+  const { url } = await createDatabase(serverUrl, { name: "outbox" });
+  const pool = new pg.Pool({ connectionString: url, max: 12 });
+  const storage = new PostgreSQLStorage({ pool });
+  await storage.start();
+  onTestFinished(async () => {
+    await storage.stop();
+    await pool.end();
+  });
+  const take = async (held: readonly string[] = [], again?: number) =>
+    (await storage.outbox.take({ epoch: 1, shards, limit: 1_000, inFlight: [], held, again })).map(
+      ({ id }) => id,
+    );
+  /** Looks until it is certain that the ids up to now were asked for, and asked for again: ten times a second they are. */
+  const lookForLong = async (held: readonly string[] = []) => {
+    let looks = 0;
+    const look = async () => (await take(held), (looks += 1) > 6);
+    await waitUntil("it has looked for a while", look, { everyMs: 60 });
+  };
+  return { url, pool, storage, take, lookForLong };
+}
+
+async function begin(
+  pool: pg.Pool,
+): Promise<{ readonly tx: SqlRunner; end(how: "commit" | "rollback"): Promise<void> }> {
+  const client = await pool.connect();
+  client.on("error", () => {}); // its server may be killed
+  await client.query("begin");
+  return {
+    tx: async (sql, params = []) => (await client.query(sql, [...params])).rows as Record<string, unknown>[],
+    end: async (how) => {
+      await client.query(how);
+      client.release();
+    },
+  };
+}
+
+function toRow(key: string) {
+  made += 1;
+  const defaults = { newId: () => `event-${made}`, source: "test", bytesMax: 1_000 };
+  return toOutboxRow({ topic: "orders", type: "order.changed", key, payload: made }, defaults);
+}
+
+async function add(
+  { pool, storage }: { pool: pg.Pool; storage: PostgreSQLStorage },
+  key: string,
+): Promise<number> {
+  const { tx, end } = await begin(pool);
+  const { ids } = await storage.outbox.addIn(tx, [toRow(key)]);
+  await end("commit");
+  return ids[0]!;
+}
+
+test("an event that comes to light while its key is held, and was written before what it is held for, is found afterwards", async () => {
+  const town = await open(inject("postgresUrl"));
+  const early = await begin(town.pool);
+  const [earlyId] = (await town.storage.outbox.addIn(early.tx, [toRow("k")])).ids;
+  const lateId = await add(town, "k");
+  expect(await town.take()).toEqual([lateId]);
+  await early.end("commit");
+  await town.lookForLong(["k"]);
+  expect(await town.take([], lateId)).toEqual([earlyId, lateId]);
+});
+
+test("ids that a server gives out again, since it has forgotten them, are read all the same", async () => {
+  const server = await startPostgres({ own: true });
+  onTestFinished(() => server.stop());
+  const town = await open(server.url);
+  await add(town, "k");
+  await town.pool.query("select nextval('sagaz.saga_outbox_id') from generate_series(1, 500)");
+  await town.lookForLong();
+  const epoch = await register(town.storage);
+  await town.storage.outbox.settle({ epoch, sent: await town.take([], 1), failed: [], dead: [] });
+  await server.kill();
+  await server.restart();
+  // A crash forgets what was not flushed, and a standby that takes over what it had not received.
+  await runSql(town.url, "select setval('sagaz.saga_outbox_id', 1)");
+  const look = () =>
+    town.take().then(
+      () => true,
+      () => false,
+    );
+  await waitUntil("the storage has found the server again", look);
+  await town.lookForLong();
+  const id = await add(town, "k");
+  expect(id).toBe(2);
+  expect(await town.take()).toEqual([id]);
+});
+
+async function register(storage: PostgreSQLStorage): Promise<number> {
+  const { epoch } = await storage.leases.register({ workerName: "relay", leaseMs: 60_000, definitions: [] });
+  return epoch;
+}
