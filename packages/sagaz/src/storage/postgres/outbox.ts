@@ -33,6 +33,8 @@ interface Place {
   readonly life: number;
   /** Up to here the relay has been told of everything, and nothing new can come to light. */
   after: number;
+  /** Keys that are left out now, and how far the relay had read when that began: what they bring to light is after that. */
+  readonly heldFrom: Map<string, number>;
 }
 
 /** Events that wait to be published. */
@@ -124,6 +126,7 @@ export class PostgresOutbox implements OutboxStorage {
     const { upTo: decided, life } = await this.#undecided.mark();
     const place = this.#placeOf(epoch, { shards: shards.join(), life });
     if (again !== undefined) place.after = Math.min(place.after, again - 1);
+    lookBack(place, held);
     const inFlight = new Set(allInFlight.filter((id) => id > place.after));
     const mostRows = limit + inFlight.size;
     const values = [place.after, maskOf(shards), mostRows, textArray(held), this.#database.now()];
@@ -143,7 +146,7 @@ export class PostgresOutbox implements OutboxStorage {
   #placeOf(epoch: number, { shards, life }: Pick<Place, "shards" | "life">): Place {
     const known = this.#places.get(epoch);
     if (known?.shards === shards && known.life === life) return known;
-    const place = { shards, life, after: 0 };
+    const place: Place = { shards, life, after: 0, heldFrom: new Map() };
     this.#places.set(epoch, place);
     return place;
   }
@@ -167,6 +170,17 @@ export class PostgresOutbox implements OutboxStorage {
       dead: Number(row["dead"]),
     };
   }
+}
+
+/** What came to light of a key while it was left out is to be found once it is not, though ids have been decided since. */
+function lookBack(place: Place, held: readonly string[]): void {
+  const isHeld = new Set(held);
+  for (const [key, from] of place.heldFrom) {
+    if (isHeld.has(key)) continue;
+    place.heldFrom.delete(key);
+    place.after = Math.min(place.after, from);
+  }
+  for (const key of held) if (!place.heldFrom.has(key)) place.heldFrom.set(key, place.after);
 }
 
 /** One bit for each shard, as the 64 bits of a `bigint`. */
