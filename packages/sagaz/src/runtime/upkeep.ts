@@ -2,13 +2,12 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Beat, ClaimedSaga, SagaStorage } from "../ports/storage.ts";
 import { CLAIM_MAX } from "./intake.ts";
+import { Maintenance } from "./maintenance.ts";
 import type { RollCall } from "./roll-call.ts";
 import type { Timers } from "./timers.ts";
 
 /** A definition that no live worker holds for this long parks its sagas. */
 const DEFINITION_MISSING_MS = 300_000;
-/** Partitions are made ahead, and old mail is cleared, once in this time. */
-const MAINTAIN_EVERY_MS = 3_600_000;
 
 /** What {@link Upkeep} needs of its worker. */
 export interface UpkeepParts {
@@ -31,18 +30,18 @@ export interface UpkeepParts {
 /** The work that keeps the whole going: every worker does it, none is special, and twice does no harm. */
 export class Upkeep {
   readonly #parts: UpkeepParts;
-  #maintainedAt: number;
+  readonly #maintenance: Maintenance;
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts;
-    this.#maintainedAt = parts.clock.monotonic();
+    this.#maintenance = new Maintenance(parts);
   }
 
   /** A heartbeat says whether there is something to sweep. */
   onBeat(beat: Beat): void {
-    const { clock, timers, jitterMs } = this.#parts;
+    const { timers, jitterMs } = this.#parts;
     if (beat.upkeep) timers.later(jitterMs(), () => void this.#sweep());
-    if (clock.monotonic() - this.#maintainedAt > MAINTAIN_EVERY_MS) void this.#maintain();
+    void this.#maintenance.ifDue();
   }
 
   /** Lets go of the sagas of dead workers, and collects those that nobody can run. */
@@ -61,16 +60,6 @@ export class Upkeep {
       });
     } catch (error) {
       log.warn("sagaz: the sweep failed; the next one will do", { error: String(error) });
-    }
-  }
-
-  async #maintain(): Promise<void> {
-    const { storage, clock, log } = this.#parts;
-    this.#maintainedAt = clock.monotonic();
-    try {
-      await storage.upkeep.maintain();
-    } catch (error) {
-      log.warn("sagaz: maintenance failed; the next one will do", { error: String(error) });
     }
   }
 }

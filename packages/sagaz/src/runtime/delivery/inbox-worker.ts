@@ -4,6 +4,7 @@ import { isSagaError, SagaError } from "../../core/errors.ts";
 import type { MessageBroker, ReceivedMessage, Subscription } from "../../ports/broker.ts";
 import { consoleLog } from "../../ports/log.ts";
 import type { ConsumersDeadLetter } from "../../ports/dead-letters.ts";
+import { Maintenance } from "../maintenance.ts";
 import { keepTrying } from "../patience.ts";
 import { newId, systemChance, systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
@@ -74,6 +75,7 @@ export class InboxWorker {
   readonly #inbox: ConsumerInbox;
   readonly #held: HeldKeys;
   readonly #rest: Rest;
+  readonly #maintenance: Maintenance;
   readonly #counts: InboxCounts = { processed: 0, duplicates: 0, failed: 0, dead: 0 };
   #waiting: Waiting[] = [];
   #subscription: Subscription | undefined;
@@ -95,6 +97,7 @@ export class InboxWorker {
       attemptsMax: 5,
       ...options,
     };
+    this.#maintenance = new Maintenance(this.#options);
     this.#held = new HeldKeys(this.#options.clock);
     this.#rest = new Rest(this.#options.clock);
   }
@@ -149,6 +152,7 @@ export class InboxWorker {
 
   async #run(): Promise<void> {
     while (!this.#stopping) {
+      void this.#maintenance.ifDue();
       const batch = this.#subscription ? this.#pick() : [];
       if (batch.length === 0) await this.#rest.for(Math.min(REST_MS, this.#held.nextIn() ?? REST_MS));
       else await this.#process(batch);

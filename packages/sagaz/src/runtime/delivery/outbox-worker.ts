@@ -7,6 +7,7 @@ import type { Log } from "../../ports/log.ts";
 import type { Beat, SagaStorage } from "../../ports/storage.ts";
 import { DatabaseTime } from "../database-time.ts";
 import { Lease } from "../lease.ts";
+import { Maintenance } from "../maintenance.ts";
 import { keepTrying } from "../patience.ts";
 import { systemChance, systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
@@ -66,6 +67,7 @@ const BATCH_MAX = 10_000;
 export class OutboxWorker {
   readonly #options: Required<Omit<OutboxWorkerOptions, "storage" | "broker">> & OutboxWorkerOptions;
   readonly #lease: Lease;
+  readonly #maintenance: Maintenance;
   readonly #counts: RelayCounts = { sent: 0, refused: 0, dead: 0, outages: 0 };
   #relay: Relay | undefined;
   #starting: Promise<void> | undefined;
@@ -87,6 +89,7 @@ export class OutboxWorker {
       ...options,
     };
     const { storage, clock, log, workerName, leaseMs } = this.#options;
+    this.#maintenance = new Maintenance({ storage, clock, log });
     this.#lease = new Lease({
       storage,
       clock,
@@ -160,6 +163,7 @@ export class OutboxWorker {
 
   async #onBeat(beat: Beat): Promise<void> {
     const { storage, log } = this.#options;
+    void this.#maintenance.ifDue();
     try {
       if (beat.upkeep) await storage.leases.fenceExpired();
     } catch (error) {
