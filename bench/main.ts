@@ -1,25 +1,53 @@
-import { writeFile } from "node:fs/promises";
-import path from "node:path";
 import { parseArgs } from "node:util";
-import { fullPlan, quickPlan } from "./engine/plan.ts";
-import { toMarkdown } from "./engine/report.ts";
+import * as delivery from "./delivery/plan.ts";
+import { partNames } from "./delivery/parts.ts";
+import { runDeliveryBench } from "./delivery/run.ts";
+import * as engine from "./engine/plan.ts";
 import { runEngineBench } from "./engine/run.ts";
 import { systemNames } from "./engine/systems.ts";
+import { toMarkdown, type Finished } from "./report.ts";
+import { keepResults } from "./results.ts";
 
-const usage = `Usage: npm run bench -- engine [--quick] [--json] [--write] [--only a,b]
+const usage = `Usage: npm run bench -- engine|delivery [--quick] [--json] [--write] [--only a,b]
 
-  --quick   the same measures in under a minute, without a history in the tables
+  --quick   the same measures in about a minute, with little or no history in the tables
   --json    one JSON document on the standard output (run npm with --silent, or it adds its banner)
   --write   keeps the run in bench/results.md
-  --only    only these systems: ${systemNames.join(", ")}
+  --only    engine: only these systems: ${systemNames.join(", ")}
+            delivery: only these parts: ${partNames.join(", ")}
 `;
 
 interface Arguments {
+  readonly benchmark: Benchmark;
   readonly quick: boolean;
   readonly json: boolean;
   readonly write: boolean;
-  readonly systems: readonly string[] | undefined;
+  readonly only: readonly string[] | undefined;
 }
+
+/** What is measured by itself. */
+interface Benchmark {
+  /** What `--only` can name. */
+  readonly parts: readonly string[];
+  run(wish: Pick<Arguments, "quick" | "only">): Promise<Finished>;
+}
+
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  engine: {
+    parts: systemNames,
+    run({ quick, only }) {
+      const plan = quick ? engine.quickPlan : engine.fullPlan;
+      return runEngineBench({ ...plan, systems: only ?? plan.systems }, showProgress);
+    },
+  },
+  delivery: {
+    parts: partNames,
+    run({ quick, only }) {
+      const plan = quick ? delivery.quickPlan : delivery.fullPlan;
+      return runDeliveryBench({ ...plan, parts: only ?? partNames }, showProgress);
+    },
+  },
+};
 
 /** @throws TypeError for what the usage does not know. */
 function readArguments(): Arguments {
@@ -32,11 +60,14 @@ function readArguments(): Arguments {
       only: { type: "string" },
     },
   });
-  if (positionals.join() !== "engine") throw new TypeError('Say what to measure: "engine".');
-  const systems = values.only?.split(",");
-  const unknown = systems?.find((name) => !systemNames.includes(name));
-  if (unknown !== undefined) throw new TypeError(`There is no system "${unknown}".`);
-  return { ...values, systems };
+  const name = positionals.join();
+  const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
+  if (benchmark === undefined)
+    throw new TypeError(`Say what to measure: ${Object.keys(benchmarks).join(" or ")}.`);
+  const only = values.only?.split(",");
+  const unknown = only?.find((part) => !benchmark.parts.includes(part));
+  if (unknown !== undefined) throw new TypeError(`There is no "${unknown}" in ${name}.`);
+  return { ...values, benchmark, only };
 }
 
 async function main(): Promise<void> {
@@ -48,15 +79,11 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const plan = values.quick ? quickPlan : fullPlan;
-  const { report, ratios } = await runEngineBench(
-    { ...plan, systems: values.systems ?? plan.systems },
-    showProgress,
-  );
-  const text = toMarkdown(report, ratios);
+  const finished = await values.benchmark.run(values);
+  const text = toMarkdown(finished);
   (values.json ? process.stderr : process.stdout).write(text);
-  if (values.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-  if (values.write) await writeFile(path.join(import.meta.dirname, "results.md"), text);
+  if (values.json) process.stdout.write(`${JSON.stringify(finished.report, null, 2)}\n`);
+  if (values.write) await keepResults(text);
 }
 
 /** On a terminal one line that changes; in a log a line each, so that one sees how far it came. */

@@ -1,14 +1,14 @@
-import type { Hosted } from "./hosted.ts";
+import type { SystemHost } from "./system-host.ts";
 import type { Plan } from "./plan.ts";
-import type { Samples } from "./samples.ts";
-import type { BenchServer } from "./server.ts";
+import type { Samples } from "../samples.ts";
+import type { BenchServer } from "../server.ts";
 import type { Description } from "./system.ts";
 
 /** One system ready to be measured. */
 export interface Candidate {
   readonly description: Description;
   /** The process that runs its sessions, the same for all rounds: what warms up stays warm. */
-  readonly host: Hosted;
+  readonly host: SystemHost;
   /** The database that sessions get a copy of. */
   readonly template: string;
 }

@@ -7,7 +7,7 @@ import {
 } from "../../packages/sagaz/src/storage/postgres/binary-arrays.ts";
 import { newId, systemChance } from "../../packages/sagaz/src/runtime/system.ts";
 import type { Bench, Candidate } from "./bench.ts";
-import { mark } from "./counters.ts";
+import { mark } from "../counters.ts";
 import { ceilingBatches } from "./plan.ts";
 
 /** An event of a real saga, as its journal keeps it. */

@@ -1,3 +1,4 @@
+import { answerCalls } from "../answer-calls.ts";
 import { drive, newOrder, type Load, type LoadResult } from "./load.ts";
 import type { Description, Session, SessionOptions } from "./system.ts";
 import { importSystem } from "./systems.ts";
@@ -16,17 +17,6 @@ export interface HostCalls {
   begin(sagas: number, chargeMs: number): Promise<void>;
   close(): Promise<void>;
 }
-
-/** A call on its way into the process. */
-export interface Request {
-  readonly id: number;
-  readonly call: keyof HostCalls;
-  readonly args: readonly unknown[];
-}
-
-/** Its answer. */
-export type Response =
-  { readonly id: number; readonly value: unknown } | { readonly id: number; readonly error: string };
 
 const system = await importSystem(process.argv[2] ?? "");
 let session: Session | undefined;
@@ -62,17 +52,4 @@ const calls: HostCalls = {
   },
 };
 
-async function answer({ id, call, args }: Request): Promise<Response> {
-  try {
-    const value = await (calls[call] as (...args: readonly unknown[]) => Promise<unknown>)(...args);
-    return { id, value };
-  } catch (error) {
-    return { id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-  }
-}
-
-process.on("message", (request: Request) => {
-  void answer(request).then((response) => process.send?.(response));
-});
-// The bench has gone, in whatever way: so do we.
-process.on("disconnect", () => process.exit(0));
+answerCalls(calls);

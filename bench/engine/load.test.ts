@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { drive, quantile } from "./load.ts";
+import { drive } from "./load.ts";
 import type { Ending, Order, Session } from "./system.ts";
 import { charge, NoCarrier, refund, release, reserve, ship } from "./work.ts";
 
@@ -54,11 +54,4 @@ test("refuses a figure for sagas that end in another way", async () => {
   await expect(drive(session, { inFlight: 1, forMs: 0, fails: false })).rejects.toThrow(
     /ended as compensated/,
   );
-});
-
-test("a quantile is the nearest rank", () => {
-  const hundred = Array.from({ length: 100 }, (_, n) => n + 1);
-  expect([0.5, 0.99, 1].map((q) => quantile(hundred, q))).toEqual([50, 99, 100]);
-  expect(quantile([5], 0.01)).toBe(5);
-  expect(quantile([], 0.5)).toBeNaN();
 });

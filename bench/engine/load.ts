@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { quantile } from "../quantile.ts";
 import type { Ending, Order, Session } from "./system.ts";
 import { ran } from "./work.ts";
 
@@ -65,9 +66,4 @@ function checkWork(sagas: number, fails: boolean, before: typeof ran): void {
 /** An order nobody has had before. */
 export function newOrder({ fails = false, chargeMs = 0 } = {}): Order {
   return { orderId: randomUUID(), item: "espresso-machine", quantity: 2, amount: 499.9, fails, chargeMs };
-}
-
-/** The value below which the share `q` of the ascending `sorted` lies (nearest rank); NaN when there is none. */
-export function quantile(sorted: readonly number[], q: number): number {
-  return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? Number.NaN;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { cautionsOf, computeRatios } from "./ratios.ts";
-import type { Row } from "./samples.ts";
+import type { Row } from "../samples.ts";
 
 function row(measure: string, inFlight: number, system: string, median: number, spread = 1): Row {
   return { measure, inFlight, system, unit: "", median, min: median, max: median * spread, rounds: 3 };

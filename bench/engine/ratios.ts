@@ -1,26 +1,6 @@
+import { divide, judge, missedOf, type Ratio, type Rule } from "../ratio.ts";
+import type { Row } from "../samples.ts";
 import { historyMeasure, leaseMs, recovery } from "./plan.ts";
-import type { Row } from "./samples.ts";
-import { readable } from "./samples.ts";
-
-/** A figure that we hold ourselves to. */
-export interface Ratio {
-  readonly name: string;
-  readonly value: number;
-  /** What it must reach, as a person reads it. */
-  readonly floor: string;
-  readonly isReached: boolean;
-}
-
-type Pick = (measure: string, inFlight: number, system: string) => number | undefined;
-
-interface Rule {
-  readonly name: string;
-  readonly compute: (pick: Pick) => number | undefined;
-  readonly bound: { readonly atLeast: number } | { readonly atMost: number } | { readonly below: number };
-}
-
-const divide = (a: number | undefined, b: number | undefined) =>
-  a === undefined || b === undefined ? undefined : a / b;
 
 const rules: readonly Rule[] = [
   {
@@ -85,18 +65,7 @@ const rules: readonly Rule[] = [
 
 /** The figures of a run, from its medians; a figure whose measures were not taken is left out. */
 export function computeRatios(rows: readonly Row[]): Ratio[] {
-  const pick: Pick = (measure, inFlight, system) =>
-    rows.find((row) => row.measure === measure && row.inFlight === inFlight && row.system === system)?.median;
-  return rules.flatMap(({ name, compute, bound }) => {
-    const value = compute(pick);
-    return value === undefined ? [] : [{ name, value: readable(value), ...judge(value, bound) }];
-  });
-}
-
-function judge(value: number, bound: Rule["bound"]): { floor: string; isReached: boolean } {
-  if ("atLeast" in bound) return { floor: `≥ ${bound.atLeast}`, isReached: value >= bound.atLeast };
-  if ("atMost" in bound) return { floor: `≤ ${bound.atMost}`, isReached: value <= bound.atMost };
-  return { floor: `< ${bound.below}`, isReached: value < bound.below };
+  return judge(rules, rows);
 }
 
 /** A ceiling that swings more than this between rounds says that somebody else used the machine. */
@@ -119,7 +88,5 @@ export function cautionsOf(rows: readonly Row[], ratios: readonly Ratio[]): stri
         `not ${share.floor}.`,
     );
   }
-  const missed = ratios.filter(({ isReached }) => !isReached).map(({ name }) => name);
-  if (missed.length > 0) cautions.push(`Not reached: ${missed.join(", ")}.`);
-  return cautions;
+  return [...cautions, ...missedOf(ratios)];
 }

@@ -4,7 +4,7 @@ import path from "node:path";
 import pg from "pg";
 import { waitUntil } from "../../tools/servers/wait-until.ts";
 import type { Bench, Candidate } from "./bench.ts";
-import { allHaveLeft } from "./counters.ts";
+import { allHaveLeft } from "../counters.ts";
 import { recovery } from "./plan.ts";
 import type { Audit } from "./system.ts";
 

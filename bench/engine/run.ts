@@ -1,29 +1,23 @@
 import type { Bench, Candidate } from "./bench.ts";
 import { measureCeiling } from "./ceiling.ts";
 import { measureHistory } from "./history.ts";
-import { Hosted } from "./hosted.ts";
+import { hostSystem, type SystemHost } from "./system-host.ts";
 import { measureIdle } from "./idle.ts";
-import { describeMachine } from "./machine.ts";
+import { describeMachine } from "../machine.ts";
 import type { Plan } from "./plan.ts";
-import { cautionsOf, computeRatios, type Ratio } from "./ratios.ts";
+import { cautionsOf, computeRatios } from "./ratios.ts";
 import { measureRecovery } from "./recovery.ts";
-import type { Report } from "./report.ts";
-import { Samples } from "./samples.ts";
-import { startBenchServer, type BenchServer } from "./server.ts";
+import { finish, type Finished } from "../report.ts";
+import { Samples } from "../samples.ts";
+import { startBenchServer, type BenchServer } from "../server.ts";
 import { measureThroughput } from "./throughput.ts";
-
-/** A finished run. */
-export interface Finished {
-  readonly report: Report;
-  readonly ratios: readonly Ratio[];
-}
 
 /** Measures everything a plan asks for on one server, and stops all it started. */
 export async function runEngineBench(plan: Plan, progress: (what: string) => void): Promise<Finished> {
   const startedAt = performance.now();
   progress("starting PostgreSQL");
   const server = await startBenchServer();
-  const hosts = plan.systems.map((name) => new Hosted(name));
+  const hosts = plan.systems.map((name) => hostSystem(name));
   try {
     const candidates = await Promise.all(hosts.map((host) => prepare(host, server)));
     const bench: Bench = { plan, server, candidates, samples: new Samples(), progress };
@@ -31,14 +25,14 @@ export async function runEngineBench(plan: Plan, progress: (what: string) => voi
     await measureThroughput(bench);
     await measureHistory(bench);
     await measureWaits(bench);
-    return finish(bench, Math.round((performance.now() - startedAt) / 1000));
+    return conclude(bench, Math.round((performance.now() - startedAt) / 1000));
   } finally {
     await Promise.all(hosts.map((host) => host.kill()));
     await server.stop();
   }
 }
 
-async function prepare(host: Hosted, { postgres }: BenchServer): Promise<Candidate> {
+async function prepare(host: SystemHost, { postgres }: BenchServer): Promise<Candidate> {
   const description = await host.call("describe");
   const template = await postgres.createTemplate(`template-${host.name}`, (url) => host.call("install", url));
   return { description, host, template };
@@ -54,19 +48,18 @@ async function measureWaits(bench: Bench): Promise<void> {
   else for (const wait of waits) await wait();
 }
 
-function finish({ plan, server, candidates, samples }: Bench, seconds: number): Finished {
+function conclude({ plan, server, candidates, samples }: Bench, seconds: number): Finished {
   const rows = samples.rows();
   const ratios = computeRatios(rows);
-  const report: Report = {
+  const parts = {
     benchmark: "engine",
     plan: plan.name,
-    date: new Date().toISOString().slice(0, 10),
     seconds,
     machine: describeMachine(server),
     systems: candidates.map(({ description: { name, tuning } }) => ({ name, tuning })),
+    legend: "in flight is the number of sagas, for the ceiling the rows in a batch.",
     rows,
-    ratios: Object.fromEntries(ratios.map(({ name, value }) => [name, value])),
     cautions: cautionsOf(rows, ratios),
   };
-  return { report, ratios };
+  return finish(parts, ratios);
 }

@@ -1,6 +1,6 @@
 import { runSql, type TestDatabase } from "../../tools/servers/postgres-databases.ts";
 import { inTurn, type Bench, type Candidate } from "./bench.ts";
-import { commitsOf } from "./counters.ts";
+import { commitsOf } from "../counters.ts";
 import { comparedLevel, levels } from "./plan.ts";
 import { timePart, type Part } from "./timed-part.ts";
 

@@ -1,5 +1,5 @@
 import type { Bench, Candidate } from "./bench.ts";
-import { commitsOf, mark, since, type Spent } from "./counters.ts";
+import { commitsOf, mark, since, type Spent } from "../counters.ts";
 import type { Load, LoadResult } from "./load.ts";
 
 /** One timed part: what the callers saw and what it cost. */

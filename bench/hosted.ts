@@ -1,23 +1,29 @@
 import { fork, type ChildProcess } from "node:child_process";
-import path from "node:path";
-import type { HostCalls, Request, Response } from "./host.ts";
+import type { Callable, Request, Response } from "./answer-calls.ts";
+
+/** What runs in the process: a file that ends in `answerCalls`, which finds the name in its first argument. */
+export interface Hosting {
+  readonly name: string;
+  readonly file: string;
+}
 
 /** No call takes this long on a machine that works; a system that hangs must not hang the bench. */
 const callMsMax = 600_000;
 
 /** A system in a process of its own: its CPU, memory and garbage are nobody else's, and it can be killed. */
-export class Hosted {
+export class Hosted<Calls extends Callable<Calls>> {
   readonly name: string;
+  readonly #hosting: Hosting;
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   readonly #exited: Promise<void>;
   #calls = 0;
 
-  /** Starts the process for the system of that name. */
-  constructor(name: string) {
+  constructor(hosting: Hosting) {
+    const { name, file } = hosting;
     this.name = name;
+    this.#hosting = hosting;
     const tsx = ["--import", import.meta.resolve("tsx")];
-    const file = path.join(import.meta.dirname, "host.ts");
     // Its standard output is ours to talk on: what peers print there goes to the standard error.
     this.#child = fork(file, [name], { execArgv: tsx, stdio: ["ignore", 2, 2, "ipc"] });
     this.#child.on("message", (response: Response) => this.#settle(response));
@@ -34,10 +40,10 @@ export class Hosted {
    *
    * @throws Error when the call fails there, the process ends, or ten minutes have passed.
    */
-  async call<K extends keyof HostCalls>(
+  async call<K extends keyof Calls & string>(
     call: K,
-    ...args: Parameters<HostCalls[K]>
-  ): Promise<Awaited<ReturnType<HostCalls[K]>>> {
+    ...args: Parameters<Calls[K]>
+  ): Promise<Awaited<ReturnType<Calls[K]>>> {
     this.#calls += 1;
     const request: Request = { id: this.#calls, call, args };
     const answer = new Promise<unknown>((resolve, reject) =>
@@ -48,15 +54,15 @@ export class Hosted {
     }, callMsMax);
     this.#child.send(request, (error) => error && this.#reject(request.id, error));
     try {
-      return (await answer) as Awaited<ReturnType<HostCalls[K]>>;
+      return (await answer) as Awaited<ReturnType<Calls[K]>>;
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** Another process for the same system. */
-  again(): Hosted {
-    return new Hosted(this.name);
+  /** Another process for the same. */
+  again(): Hosted<Calls> {
+    return new Hosted(this.#hosting);
   }
 
   /** kill -9, and waits until the process is gone. */

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { listChildPids } from "../../tools/servers/server-process.ts";
-import { waitUntil } from "../../tools/servers/wait-until.ts";
+import { listChildPids } from "../tools/servers/server-process.ts";
+import { waitUntil } from "../tools/servers/wait-until.ts";
 import type { BenchServer } from "./server.ts";
 
 /** Clock ticks of `/proc/PID/stat` are hundredths of a second on every Linux of today. */

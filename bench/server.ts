@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import pg from "pg";
-import { startPostgres, type TestPostgres } from "../../tools/servers/postgres.ts";
+import { startPostgres, type TestPostgres } from "../tools/servers/postgres.ts";
 
 /** What the server is given; everything else stands at its default, `fsync` and `synchronous_commit` on among it. */
 export const serverSettings = {

@@ -1,9 +1,9 @@
-import { quantile } from "./load.ts";
+import { quantile } from "./quantile.ts";
 
 /** What a number is about. */
 export interface Subject {
   readonly measure: string;
-  /** Sagas in flight; for the database's ceiling, rows in a batch. */
+  /** How much was under way at a time; each benchmark says of what. */
   readonly inFlight: number;
   readonly system: string;
   readonly unit: string;
