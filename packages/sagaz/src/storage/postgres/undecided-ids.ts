@@ -32,6 +32,7 @@ export class UndecidedIds {
   #decided: Decided = { upTo: 0, life: 0 };
   #generation: Generation | undefined;
   #server: string | null | undefined;
+  #asking: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
 
   constructor(database: Database) {
@@ -41,27 +42,27 @@ export class UndecidedIds {
   /** Asks the database now and then. */
   async mark(): Promise<Decided> {
     const now = performance.now();
-    if (now < this.#askedAt + askEveryMs) return this.#decided;
-    this.#askedAt = now;
+    if (now >= this.#askedAt + askEveryMs) {
+      this.#askedAt = now;
+      // One question at a time: an older answer does not know of writers that a newer one has told of.
+      this.#asking ??= this.#ask().finally(() => {
+        this.#asking = undefined;
+      });
+    }
+    await this.#asking;
+    return this.#decided;
+  }
+
+  async #ask(): Promise<void> {
     const [row] = await this.#database.read({ text: this.#database.sql.undecidedIds });
     must(row !== undefined, "the ids are answered");
     if (row["server"] !== this.#server) this.#beginAnew(row["server"]);
-    const writers = new Set(
-      String(row["writers"])
-        .split(" ")
-        .filter((writer) => writer !== ""),
-    );
-    const before = this.#generation;
-    const isOpen = before?.writers.some((writer) => writers.has(writer)) ?? false;
-    if (!isOpen && Number(row["flushed"]) >= (before?.logged ?? 0)) {
-      this.#decided = { ...this.#decided, upTo: before?.lastId ?? 0 };
-      this.#generation = {
-        lastId: Number(row["last_id"]),
-        writers: [...writers],
-        logged: Number(row["logged"]),
-      };
-    }
-    return this.#decided;
+    const writers = String(row["writers"])
+      .split(" ")
+      .filter((writer) => writer !== "");
+    if (!isOver(this.#generation, { writers, flushed: Number(row["flushed"]) })) return;
+    this.#decided = { ...this.#decided, upTo: this.#generation?.lastId ?? 0 };
+    this.#generation = { lastId: Number(row["last_id"]), writers, logged: Number(row["logged"]) };
   }
 
   #beginAnew(server: string | null | undefined): void {
@@ -69,4 +70,14 @@ export class UndecidedIds {
     this.#generation = undefined;
     this.#decided = { upTo: 0, life: this.#decided.life + 1 };
   }
+}
+
+/** Nobody can bring an id of this generation to light any more, nor take one back. */
+function isOver(
+  generation: Generation | undefined,
+  now: { readonly writers: readonly string[]; readonly flushed: number },
+): boolean {
+  if (!generation) return true;
+  const open = new Set(now.writers);
+  return now.flushed >= generation.logged && !generation.writers.some((writer) => open.has(writer));
 }
