@@ -8,7 +8,10 @@ import type { SagaError } from "../core/errors.ts";
  * acknowledged. Messages with one topic and key are accepted, and handed over for the first time, in the order in which
  * they were published. No error, notice or log line shows a password.
  */
-export interface MessageBroker {
+export interface MessageBroker extends MessageOutlet, MessageInlet {}
+
+/** What the ways in and out have in common. */
+interface Connection {
   /** For messages: "Kafka", "memory". */
   readonly name: string;
   /**
@@ -20,11 +23,21 @@ export interface MessageBroker {
   start(): Promise<void>;
   /** Ends subscriptions, lets publishing under way finish for a moment, disconnects. Safe twice and before start. */
   stop(): Promise<void>;
+  /** Asks the broker for a sign of life; never rejects. */
+  health(): Promise<BrokerHealth>;
+}
+
+/** The way out: what relays need of a broker. */
+export interface MessageOutlet extends Connection {
+  /** Topics may be URLs, to which it posts. Each may be slow, or away, by itself. */
+  readonly posts?: boolean;
   /**
    * Publishes, and answers for each message, in their order, undefined once the broker has it safe by its own measure,
    * or why not:
    * - retryable (`SAGAZ_BROKER_UNAVAILABLE`): an outage, or an answer that was lost; the message may have been accepted;
    * - retryable (`SAGAZ_BROKER_HELD_BACK`): not sent, because one before it with its topic and key was not accepted;
+   * - retryable (`SAGAZ_DESTINATION_UNAVAILABLE`, for a URL only): an outage of that URL alone; in its details the `status`
+   *   that was answered, if any was;
    * - else (`SAGAZ_MESSAGE_REFUSED`, `SAGAZ_UNKNOWN_TOPIC`): the broker will not have this one; it was not accepted.
    *
    * Of one topic and key the broker accepts a prefix of the call, never a message after one that it did not accept. Calls
@@ -33,6 +46,10 @@ export interface MessageBroker {
    * @throws SagaError `SAGAZ_NOT_STARTED`, `SAGAZ_STOPPED`: nothing was sent.
    */
   publish(messages: readonly BrokerMessage[]): Promise<readonly (SagaError | undefined)[]>;
+}
+
+/** The way in: what inboxes, and participants, need of a broker. */
+export interface MessageInlet extends Connection {
   /**
    * Begins to receive. Of all subscriptions of a group, in whatever process, one at a time gets the messages of a topic
    * and key; if it stops or dies, another one goes on with what was not acknowledged. A new group begins with the oldest
@@ -41,8 +58,6 @@ export interface MessageBroker {
    * @throws SagaError `SAGAZ_NOT_STARTED`, `SAGAZ_STOPPED`, `SAGAZ_BROKER_UNAVAILABLE`, `SAGAZ_UNKNOWN_TOPIC`.
    */
   subscribe(options: SubscribeOptions): Promise<Subscription>;
-  /** Asks the broker for a sign of life; never rejects. */
-  health(): Promise<BrokerHealth>;
 }
 
 /** One message as it crosses a broker. */
@@ -83,7 +98,7 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
-/** See {@link MessageBroker.health}. */
+/** See `health()` of a broker. */
 export interface BrokerHealth {
   readonly isUp: boolean;
   /** What is wrong, for people. */

@@ -36,6 +36,7 @@ export interface DeadLetter extends Omit<ConsumersDeadLetter, "consumerName"> {
   readonly consumerName: string | null;
   readonly diedAt: number;
   readonly redrivenAt: number | null;
+  /** `saga`: it was never open, for its saga was told. */
   readonly redrivenBy: string | null;
 }
 

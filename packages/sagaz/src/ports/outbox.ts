@@ -1,5 +1,6 @@
 import type { SqlRunner } from "../core/definition/context.ts";
 import type { OutboxRow } from "../core/delivery/outbox-event.ts";
+import type { NewMail } from "./mailbox.ts";
 
 export type { OutboxRow } from "../core/delivery/outbox-event.ts";
 
@@ -16,6 +17,11 @@ export interface OutboxStorage {
    * alone for `holdMs` (default 0): whoever learns of the commit may send them meanwhile, and says so by `settleHeld`.
    */
   addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs?: number): Promise<AddedEvents>;
+  /**
+   * The same as a text without parameters, which a connection can take together with others: one round trip less.
+   * `SAGAZ_CANNOT` where there is no SQL.
+   */
+  toText(events: readonly OutboxRow[], holdMs?: number): AddText;
   /** Those of these events that wait behind an earlier one of their key: they are for a relay to send. */
   behindOthers(events: readonly HeldEvent[]): Promise<readonly number[]>;
   /** Held events that were sent, and those that are left to the relays at once. What is not pending is passed over. */
@@ -41,7 +47,14 @@ export interface OutboxStorage {
   backlog(): Promise<Backlog>;
 }
 
-/** Events as they were added. */
+/** See {@link OutboxStorage.toText}. */
+export interface AddText {
+  readonly text: string;
+  /** What the rows that it answers say. */
+  readonly read: (rows: readonly Readonly<Record<string, unknown>>[]) => AddedEvents;
+}
+
+/** What is said of events that were added: nothing of those that are not held, which are for relays to send. */
 export interface AddedEvents {
   /** In the order of the events. */
   readonly ids: readonly number[];
@@ -116,6 +129,11 @@ export interface DeadEvent {
   /** A code of sagaz. */
   readonly code: string;
   readonly error: string;
+  /**
+   * Tells the saga that wanted it sent, in the same transaction. If that saga is here, it is for it to ask again: the dead
+   * letter then counts as redriven from the start, by `saga`, and nobody else sends it.
+   */
+  readonly mail?: NewMail | undefined;
 }
 
 /** See {@link OutboxStorage.backlog}. */

@@ -10,7 +10,7 @@ export interface QueryStore {
     sagaId: string,
     range?: { readonly from?: number; readonly limit?: number },
   ): Promise<readonly StoredEvent[]>;
-  /** One page, newest first. */
+  /** One page, newest first: a full one, unless it is the last, however rare what is asked for is. */
   list(filter: SagaFilter): Promise<SagaPage>;
   /** Statuses of those of these sagas that have ended or are parked: how `result()` waits. */
   ended(

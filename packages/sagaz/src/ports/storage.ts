@@ -2,14 +2,22 @@ import type { SqlRunner } from "../core/definition/context.ts";
 import type { ParkReason } from "../core/saga/events.ts";
 import type { EventRow, StoredEvent } from "./event-row.ts";
 import type { DeadLetterStorage } from "./dead-letters.ts";
+import type { FlowStorage } from "./flows.ts";
+import type { EventStreams } from "./event-stream.ts";
 import type { InboxStorage } from "./inbox.ts";
+import type { MailboxStore, NewMail } from "./mailbox.ts";
 import type { AddedEvents, OutboxRow, OutboxStorage } from "./outbox.ts";
+import type { ParticipantStorage } from "./participants.ts";
 import type { QueryStore, SagaRow } from "./queries.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
 
 export type * from "./dead-letters.ts";
+export type * from "./flows.ts";
+export type * from "./event-stream.ts";
 export type * from "./inbox.ts";
+export type * from "./mailbox.ts";
 export type * from "./outbox.ts";
+export type * from "./participants.ts";
 export type { EventRow, StoredEvent } from "./event-row.ts";
 export type { QueryStore, SagaCount, SagaFilter, SagaPage, SagaRow } from "./queries.ts";
 
@@ -43,6 +51,10 @@ export interface SagaStorage {
   readonly outbox: OutboxStorage;
   readonly inbox: InboxStorage;
   readonly deadLetters: DeadLetterStorage;
+  readonly flows: FlowStorage;
+  /** Events as the database's log brings them; absent where there is no such log. */
+  readonly eventStreams?: EventStreams;
+  readonly participants: ParticipantStorage;
   /**
    * Calls the listener when something may have changed: work to claim, mail to fetch, a saga ended, an event to publish. Hints may be
    * lost, repeated or wrong; polling is what guarantees. What a listener throws is dropped: it must end neither the
@@ -57,6 +69,8 @@ export interface StorageAbilities {
   readonly joinTransaction: boolean;
   /** Run transactional steps (`ctx.tx`). */
   readonly transactionalSteps: boolean;
+  /** Remember what participants were asked for, in the transaction of what they do. */
+  readonly participants: boolean;
 }
 
 /** See {@link SagaStorage.listen}. */
@@ -285,61 +299,11 @@ export interface ClaimedSaga {
   readonly journal: readonly StoredEvent[];
 }
 
-/** Requests from other processes and other sagas to a saga's owner. */
-export interface MailboxStore {
-  /**
-   * Stores a request; it will be carried out even if nobody owns the saga now: an unowned saga becomes claimable, also
-   * an ended one, so that the request can be answered. One that was closed by force reads no mail: `outcome` then says
-   * `SAGAZ_SAGA_ENDED`. `SAGAZ_SAGA_NOT_FOUND`.
-   */
-  send(mail: NewMail): Promise<void>;
-  /**
-   * Unread mail of sagas that this epoch owns, by saga id and in order of sending. Repeats what was fetched and not
-   * read yet; the next page comes `after` the last mail of this one.
-   */
-  fetch(epoch: number, limit: number, after?: Pick<Mail, "sagaId" | "mailSeq">): Promise<readonly Mail[]>;
-  /** Notes the refusal of a request, for its sender to see; it is not fetched again. Passes over sagas of others. */
-  refuse(epoch: number, refusals: readonly Refusal[]): Promise<void>;
-  /** What became of a request: still there, carried out (its mail is gone), or refused. */
-  outcome(mail: { readonly mailId: string; readonly sagaId: string }): Promise<MailOutcome>;
-}
-
-/** A request to be sent. */
-export interface NewMail {
-  /** Chosen by the sender; sending the same one to a saga again, while it is there, stores it once. */
-  readonly mailId: string;
-  readonly sagaId: string;
-  readonly kind: string;
-  /** JSON text. */
-  readonly body: string;
-}
-
-/** A request as its owner reads it. */
-export interface Mail extends NewMail {
-  /** From 1 per saga, in order of sending. */
-  readonly mailSeq: number;
-}
-
-/** Why a request was not carried out. */
-export interface Refusal {
-  readonly mailId: string;
-  readonly sagaId: string;
-  readonly code: string;
-  /** JSON text of the error's details. */
-  readonly details: string;
-}
-
-/** See {@link MailboxStore.outcome}. */
-export type MailOutcome =
-  | { readonly kind: "waiting" }
-  | { readonly kind: "done" }
-  | { readonly kind: "refused"; readonly code: string; readonly details: string };
-
 /** Work that keeps a database in shape; every worker does it now and then, and twice does no harm. */
 export interface UpkeepStore {
   /**
-   * Creates partitions ahead of time, removes mail a day after its refusal, and forgets what consumers processed 35
-   * days ago.
+   * Creates partitions ahead of time, removes mail a day after its refusal, and forgets what consumers processed, and
+   * trackers saw, 35 days ago, and what participants remember of what nobody has asked about for 13 months.
    */
   maintain(): Promise<void>;
   /**

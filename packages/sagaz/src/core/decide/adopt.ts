@@ -23,7 +23,8 @@ export function adopt(view: View, { crashed }: { readonly crashed: boolean }): v
   if (crashed || view.state.parked?.crashed) doubtAll(view);
 }
 
-function recall(view: View, { key, status, tries, error }: StepState): void {
+function recall(view: View, { key, status, tries, error, asked }: StepState): void {
+  if (asked && tries.action < asked.attempt) return; // its reply is still waited for
   if (status !== "pending" || !tries.unknown || view.state.blocked.has(key)) return;
   view.live.unsettled.set(key, { error: error ?? LOST, verified: false, final: false, again: false });
 }

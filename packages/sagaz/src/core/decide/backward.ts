@@ -1,11 +1,13 @@
-import type { StepDefinition } from "../definition/definition.ts";
+import type { CommandStep, StepDefinition } from "../definition/definition.ts";
 import { need } from "../must.ts";
 import type { RecordedError, SagaEvent } from "../saga/events.ts";
 import { itemKey } from "../saga/state.ts";
 import type { SagaState, StepState } from "../saga/state.ts";
-import { isDelayed, waitFor } from "./forward.ts";
+import { replyDue, silence } from "./asking.ts";
+import { isDelayed, noReply, waitFor } from "./forward.ts";
+import { settle } from "./settle.ts";
 import { toTask } from "./task.ts";
-import { isHalted, mayHaveHappened, taskId } from "./view.ts";
+import { isHalted, mayHaveHappened, taskId, wake } from "./view.ts";
 import type { Draft, View } from "./view.ts";
 
 /**
@@ -60,6 +62,7 @@ function isOnRecord(view: View, name: string): boolean {
 
 function undoStep(view: View, move: Draft, step: StepDefinition): void {
   if (step.kind === "child") return undoChild(view, move, step);
+  if (step.kind === "command") return undoCommand(view, move, step);
   if (step.kind !== "map") return undoOne(view, move, { step, state: view.state.steps.get(step.name) });
   const { itemStates: items } = need(view.state.steps.get(step.name), "what is undone has been done");
   let free = step.concurrency;
@@ -79,6 +82,30 @@ function undoOne(
   const key = index === undefined ? step.name : itemKey(step.name, index);
   if (isHalted(view) || view.live.tasks.has(taskId({ kind: "undo", key }))) return;
   if (!isDelayed(view, move, key)) move.start.push(toTask(view, { kind: "undo", step, index }));
+}
+
+/** A participant undoes on request; its reply comes back as mail. */
+function undoCommand(view: View, move: Draft, step: CommandStep): void {
+  if (view.state.blocked.has(step.name)) return;
+  const due = replyDue(view, step, "undo");
+  if (due !== undefined) {
+    if (isHalted(view) || view.now < due) return awaitUndone(view, move, due);
+    const events = silenceOnUndo(view, step);
+    move.events.push(...events);
+    if (events.length > 0) return;
+  }
+  undoOne(view, move, { step, state: view.state.steps.get(step.name) });
+}
+
+function awaitUndone(view: View, move: Draft, due: number): void {
+  waitFor(move, "reply");
+  if (!isHalted(view)) wake(move, due);
+}
+
+/** Counts as an attempt that failed, if there may be another; else a person has to look. */
+function silenceOnUndo(view: View, step: CommandStep): SagaEvent[] {
+  if (step.replyTimeoutMs === undefined) return [noReply(step)];
+  return settle(view, toTask(view, { kind: "undo", step }), { type: "unknown", error: silence(step) });
 }
 
 /** A child undoes itself on request; its end comes back as mail. */

@@ -195,6 +195,62 @@ describe("adoption after a crash", () => {
   });
 });
 
+describe("what fails for long", () => {
+  const definition = build("day")
+    .pivot("pay", { do: () => 1 })
+    .step("ship", { after: ["pay"], do: () => 1 })
+    .build();
+  const down = (message: string) => {
+    const error = { name: "Error", message, kind: "error", stack: "at …" } as const;
+    return { type: "failed", error, final: false, thrown: new Error(message) } as const;
+  };
+  const failsAgain = (saga: PureSaga, message = "down") => {
+    const { wakeAt } = saga.end("ship", down(message));
+    if (wakeAt === undefined) return;
+    saga.now = wakeAt;
+    saga.turn();
+  };
+
+  /** A saga whose pivot is done, and that ships. */
+  function paid(): PureSaga {
+    const saga = new PureSaga(definition);
+    saga.turn();
+    saga.end("pay", done());
+    return saga;
+  }
+
+  test("after the pivot is retried for 24 h by default, with a delay of up to a minute, then parked", () => {
+    const saga = paid();
+    const began = saga.now;
+    const delays: number[] = [];
+    while (saga.state.status === "running") {
+      const before = saga.now;
+      failsAgain(saga);
+      delays.push(saga.now - before);
+    }
+    expect(saga.state.parked).toMatchObject({ reason: "step_failed_after_pivot", step: "ship" });
+    expect(saga.now - began).toBeGreaterThanOrEqual(86_400_000);
+    expect(saga.now - began).toBeLessThan(86_400_000 + 60_000);
+    expect(Math.max(...delays)).toBe(30_000); // half of a minute: the luck of pure sagas is 0.5
+    expect(saga.types).not.toContain("compensation_started");
+  });
+
+  test("has its stack in the journal once for each error, and at the end", () => {
+    const saga = paid();
+    const stacks = () =>
+      saga.journal.flatMap((event) =>
+        event.type === "retry_scheduled" ? [`${event.data.error.message} ${event.data.error.stack}`] : [],
+      );
+    while (stacks().length < 2) failsAgain(saga);
+    failsAgain(saga, "gone");
+    failsAgain(saga, "gone");
+    expect(stacks()).toEqual(["down at …", "down undefined", "gone at …", "gone undefined"]);
+    saga.now += 86_400_000;
+    failsAgain(saga, "gone");
+    expect(findStep(saga.state, "ship")).toMatchObject({ status: "failed", error: { stack: "at …" } });
+  });
+});
+
 describe("what is unknown", () => {
   const definition = build("unknowns")
     .step("a", { do: () => 1, undo: () => {}, verify: () => ({ outcome: "unknown" }) })
@@ -245,7 +301,7 @@ describe("what is unknown", () => {
     saga.end("a", unknown());
     expect(saga.state.parked).toMatchObject({ reason: "outcome_unknown", step: "a" });
     saga.ask({ kind: "retry", ...by });
-    expect(saga.task("a")).toMatchObject({ kind: "do", attempt: 2, round: 0 });
+    expect(saga.task("a")).toMatchObject({ kind: "do", attempt: 1, round: 0 });
   });
 });
 
@@ -347,6 +403,18 @@ describe("the items of a map", () => {
     expect(saga.turn().start).toEqual([]);
     saga.live.ackedSeq += 1;
     expect(saga.turn().start).toMatchObject([{ key: "m[2]" }]);
+  });
+
+  test("attempts of other steps take no place from the items", () => {
+    const saga = new PureSaga(
+      build("beside")
+        .step("a", { do: () => 1 })
+        .map("m", { over: () => [], do: () => 1, concurrency: 1 })
+        .build(),
+    );
+    saga.turn();
+    saga.end("m", done([1, 2]));
+    expect(saga.inFlight).toEqual(["a", "m[0]"]);
   });
 
   test("an item that a person opened again waits for a free place, and is doubted beside those that began before", () => {

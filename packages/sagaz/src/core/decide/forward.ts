@@ -1,7 +1,14 @@
-import type { ActionStep, MapStep, SignalStep, StepDefinition } from "../definition/definition.ts";
+import type {
+  ActionStep,
+  CommandStep,
+  MapStep,
+  SignalStep,
+  StepDefinition,
+} from "../definition/definition.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { itemKey, findStep } from "../saga/state.ts";
 import type { StepState } from "../saga/state.ts";
+import { replyDue, silence } from "./asking.ts";
 import { mayStartNow } from "./admission.ts";
 import { toTask } from "./task.ts";
 import { deadline, isBlocked, isReady, isSatisfied, readySince, taskId, wake } from "./view.ts";
@@ -37,12 +44,26 @@ function stepEvents(view: View, step: StepDefinition): readonly SagaEvent[] {
   if (step.role === "pivot" && view.state.pivotStartedSeq === undefined) {
     return [{ type: "pivot_started", step: step.name, data: {} }];
   }
+  if (step.kind === "command") return silenceEvents(view, step);
   return step.kind === "sleep" ? sleepEvents(view, step.name) : NONE;
 }
 
 function sleepEvents(view: View, step: string): SagaEvent[] {
   const until = view.state.steps.get(step)?.timerUntil;
   return until !== undefined && until <= view.now ? [{ type: "step_done", step, data: {} }] : [];
+}
+
+function silenceEvents(view: View, step: CommandStep): SagaEvent[] {
+  const due = step.replyTimeoutMs === undefined ? replyDue(view, step, "do") : undefined;
+  return due !== undefined && due <= view.now ? [noReply(step)] : [];
+}
+
+/** The reply did not come, and nobody asks again but a person. */
+export function noReply(step: CommandStep): SagaEvent {
+  return {
+    type: "saga_parked",
+    data: { reason: "reply_timeout", step: step.name, detail: silence(step).message },
+  };
 }
 
 /** A signal that comes after its time was up is what the parked saga waits for: nobody has to say so again. */
@@ -78,6 +99,8 @@ function startStep(view: View, move: Draft, step: StepDefinition): void {
   switch (step.kind) {
     case "action":
       return startAction(view, move, { step });
+    case "command":
+      return startCommand(view, move, step);
     case "map":
       return startMap(view, move, step);
     case "sleep":
@@ -168,6 +191,14 @@ function startSleep(view: View, move: Draft, step: StepDefinition): void {
 /** A saga that may not go on is not woken for a time that has come: it would ask for the same time again, for ever. */
 function wakeIfFree(view: View, move: Draft, { step, at }: { step: StepDefinition; at: number }): void {
   if (mayStartNow(view, step)) wake(move, at);
+}
+
+function startCommand(view: View, move: Draft, step: CommandStep): void {
+  if (view.live.unsettled.has(step.name)) return;
+  const at = replyDue(view, step, "do");
+  if (at === undefined) return prepare(view, move, step);
+  waitFor(move, "reply");
+  wakeIfFree(view, move, { step, at });
 }
 
 function startChild(view: View, move: Draft, step: StepDefinition): void {

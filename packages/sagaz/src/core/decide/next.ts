@@ -2,6 +2,7 @@ import { need } from "../must.ts";
 import { keepJson } from "../json.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { isEnded } from "../saga/status.ts";
+import { noteSilence } from "./asking.ts";
 import { backward } from "./backward.ts";
 import { forwardEvents, isComplete, startReady } from "./forward.ts";
 import { toRecordedError } from "./outcome.ts";
@@ -44,6 +45,7 @@ function onlyEvents(events: readonly SagaEvent[]): Move {
 const NONE: readonly never[] = [];
 
 function goForward(view: View, move: Draft): void {
+  noteSilence(view);
   decideUnsettled(view, move);
   if (move.events.length > 0) return;
   const events = forwardEvents(view);

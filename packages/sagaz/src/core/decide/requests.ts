@@ -9,6 +9,8 @@ import { findStep } from "../saga/state.ts";
 import { isEnded } from "../saga/status.ts";
 import type { SagaStatus } from "../saga/status.ts";
 import type { Outcome } from "./outcome.ts";
+import { noteUndelivered, receiveReply } from "./reply.ts";
+import type { ReplyRequest, UndeliveredNotice } from "./reply.ts";
 import { failForGood, settleLate } from "./settle.ts";
 import { toTask } from "./task.ts";
 import { isPastPivot, isPivotOpen, stepOf, triesOf } from "./view.ts";
@@ -54,6 +56,8 @@ export type SagaRequest =
       readonly childId: string;
       readonly reason: string;
     }
+  | ReplyRequest
+  | UndeliveredNotice
   /** The parent `from` was forked: its fork takes this child over. */
   | { readonly kind: "new_parent"; readonly from: string; readonly parent: Parent }
   /** Without `result` it returned something that cannot be kept. */
@@ -84,6 +88,8 @@ const HANDLERS: { readonly [K in Kind]: (view: View, request: Of<K>) => SagaEven
   fork,
   child_ended: childEnded,
   child_parked: childParked,
+  reply: receiveReply,
+  undelivered: noteUndelivered,
   new_parent: newParent,
   late_effect: lateEffect,
 };

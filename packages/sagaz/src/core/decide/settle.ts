@@ -15,7 +15,7 @@ import {
   taskId,
   triesOf,
 } from "./view.ts";
-import type { Task, View } from "./view.ts";
+import type { Task, Unsettled, View } from "./view.ts";
 
 type Unknown = Extract<Outcome, { type: "unknown" }>;
 type Failed = Extract<Outcome, { type: "failed" }>;
@@ -104,7 +104,18 @@ function postpone(view: View, key: string, delay: Delay): SagaEvent[] {
   const at = view.now + delay.delayMs;
   view.live.retryAt.set(key, at);
   if (delay.delayMs <= LIMITS.memoryDelayMsMax) return [];
-  return [{ type: delay.type, step: key, data: { at, error: delay.error } }];
+  const { error: before, undoError } = findStep(view.state, key) ?? {};
+  const error = unlessKnown(delay.error, delay.type === "retry_scheduled" ? before : undoError);
+  return [{ type: delay.type, step: key, data: { at, error } }];
+}
+
+/** What fails for a day is read, with all its retries, before each of them: the same stack over and over is most of that. */
+function unlessKnown(error: RecordedError, before: RecordedError | undefined): RecordedError {
+  const isKnown =
+    before?.name === error.name && before.message === error.message && before.code === error.code;
+  if (!isKnown) return error;
+  const { stack: _, ...rest } = error;
+  return rest;
 }
 
 function settleVerify(view: View, task: Task, outcome: Outcome): SagaEvent[] {
@@ -119,13 +130,31 @@ function settleVerify(view: View, task: Task, outcome: Outcome): SagaEvent[] {
     view.live.unsettled.set(task.key, { ...unsettled, verified: true });
     return [];
   }
-  view.live.unsettled.delete(task.key);
-  setTries(view, task.key, { unknown: false });
+  return notDone(view, task, unsettled);
+}
+
+function notDone(view: View, task: Task, unsettled: Unsettled): SagaEvent[] {
+  const { key, step } = task;
+  view.live.unsettled.delete(key);
+  setTries(view, key, { unknown: false });
+  const mayBegin = mayStillStart(view, step);
   const again =
-    unsettled.again || (!unsettled.final && hasAttemptsLeft(view, task.step, triesOf(view, task.key).action));
-  // While the saga goes back nothing is tried again: a step that certainly was not done just stays undone.
-  if (again || !mayStillStart(view, task.step)) return [];
-  return failForGood(view, task, unsettled.error);
+    unsettled.again || (!unsettled.final && hasAttemptsLeft(view, step, triesOf(view, key).action));
+  if (mayBegin && again) return [];
+  if (step.kind === "command") return mayBeUnderway(view, task, unsettled.error);
+  // Of a saga that goes back nothing is tried again: what certainly was not done just stays undone.
+  return mayBegin ? failForGood(view, task, unsettled.error) : [];
+}
+
+/**
+ * A command that was not done may still be on its way, so that it is not certain that it will not be. Its undo forbids it; a
+ * pivot has none, so a person has to see to it.
+ */
+function mayBeUnderway(view: View, { key, step }: Task, error: RecordedError): SagaEvent[] {
+  if (step.role === "pivot")
+    return [{ type: "saga_parked", data: { reason: "pivot_unknown", step: key, detail: error.message } }];
+  if (isPastPivot(view)) return failForGood(view, { key, step }, error);
+  return [{ type: "step_maybe_done", step: key, data: { error } }];
 }
 
 function toVerdict(
@@ -150,6 +179,8 @@ function prepared(view: View, task: Task, result: unknown): SagaEvent[] {
   if (step.kind === "map") return [{ type: "map_listed", step: key, data: { items: result as unknown[] } }];
   if (step.kind === "sleep")
     return [{ type: "timer_set", step: key, data: { until: view.now + (result as number) } }];
+  if (step.kind === "command")
+    return [{ type: "command_sent", step: key, data: { direction: "do", attempt: task.attempt } }];
   const { childId, input } = result as { childId: string; input: unknown };
   return [{ type: "child_started", step: key, data: { childId, input } }];
 }
@@ -159,6 +190,9 @@ function settleUndo(view: View, task: Task, outcome: Outcome): SagaEvent[] {
   // A late effect has begun a new round, or a person has settled it: what this call did is not what counts.
   if (!state || state.undoRound !== task.round || !mayHaveHappened(state)) return [];
   if (outcome.type !== "done") return undoFailed(view, task, outcome);
+  // A command's undo has only been asked for.
+  if (task.step.kind === "command")
+    return [{ type: "command_sent", step: task.key, data: { direction: "undo", attempt: task.attempt } }];
   return [{ type: "step_compensated", step: task.key, data: withResult(outcome.result) }];
 }
 
@@ -211,11 +245,13 @@ function isSettledFor(view: View, key: string): boolean {
 
 /** It counts as maybe done, and no compensation of it has begun. */
 function isNotUndone(view: View, key: string): boolean {
-  if (findStep(view.state, key)?.status !== "maybe_done" || triesOf(view, key).undo > 0) return false;
+  const step = findStep(view.state, key);
+  if (step?.status !== "maybe_done" || step.asked || triesOf(view, key).undo > 0) return false;
   return !view.live.tasks.has(taskId({ kind: "undo", key }));
 }
 
-function isOpen(view: View, key: string): boolean {
+/** True while an action's outcome is what the saga waits for. */
+export function isOpen(view: View, key: string): boolean {
   if (view.state.direction !== "forward") return false;
   return (findStep(view.state, key)?.status ?? "pending") === "pending";
 }

@@ -1,12 +1,12 @@
 import { must } from "../must.ts";
-import type { SagaEvent } from "../saga/events.ts";
+import type { RecordedError, SagaEvent } from "../saga/events.ts";
 import { findStep, fromKey } from "../saga/state.ts";
 import { mayStillStart } from "./admission.ts";
 import { hasAttemptsLeft } from "./settle.ts";
 import { toTask } from "./task.ts";
 import { isHalted, isPastPivot, stepOf, taskId, triesOf } from "./view.ts";
 import type { Draft, Unsettled, View } from "./view.ts";
-import type { ActionStep, MapStep } from "../definition/definition.ts";
+import type { ActionStep, CommandStep, MapStep, StepDefinition } from "../definition/definition.ts";
 
 /**
  * Decides about steps of which nobody knows whether they were done: ask `verify`, try again, or give up on knowing.
@@ -17,7 +17,7 @@ export function decideUnsettled(view: View, move: Draft): void {
   for (const [key, unsettled] of view.live.unsettled) {
     if (view.live.tasks.has(taskId({ kind: "do", key }))) continue;
     const step = stepOf(view, key);
-    must(step?.kind === "action" || step?.kind === "map", "only what acts can be of unknown outcome");
+    must(step !== undefined && acts(step), "only what acts can be of unknown outcome");
     if ((findStep(view.state, key)?.status ?? "pending") !== "pending") {
       view.live.unsettled.delete(key);
       continue;
@@ -26,9 +26,13 @@ export function decideUnsettled(view: View, move: Draft): void {
   }
 }
 
+function acts(step: StepDefinition): step is Case["step"] {
+  return step.kind === "action" || step.kind === "command" || step.kind === "map";
+}
+
 interface Case {
   readonly key: string;
-  readonly step: ActionStep | MapStep;
+  readonly step: ActionStep | CommandStep | MapStep;
   readonly unsettled: Unsettled;
 }
 
@@ -50,16 +54,22 @@ function mayRerun(view: View, { key, step, unsettled }: Case): boolean {
 }
 
 function giveUp(view: View, { key, step, unsettled }: Case): SagaEvent[] {
-  const { error } = unsettled;
+  const { error, again } = unsettled;
   if (step.role === "pivot") return [park("pivot_unknown", key, error.message)];
   if (isPastPivot(view)) return [park("outcome_unknown", key, error.message)];
   switch (step.onUnknown) {
     case "park":
+      // The saga goes back, and a person has said to go on: a participant takes an undo also of what was never done.
+      if (again && step.kind === "command") return [maybeDone(key, error)];
       return [park("outcome_unknown", key, error.message)];
     case "rerun":
     case "undo":
-      return [{ type: "step_maybe_done", step: key, data: { error } }];
+      return [maybeDone(key, error)];
   }
+}
+
+function maybeDone(step: string, error: RecordedError): SagaEvent {
+  return { type: "step_maybe_done", step, data: { error } };
 }
 
 function park(reason: "pivot_unknown" | "outcome_unknown", step: string, detail: string): SagaEvent {

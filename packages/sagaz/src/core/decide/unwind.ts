@@ -2,6 +2,8 @@ import type { StepDefinition } from "../definition/definition.ts";
 import { need } from "../must.ts";
 import type { SagaEvent } from "../saga/events.ts";
 import { findStep } from "../saga/state.ts";
+import type { StepState } from "../saga/state.ts";
+import { noteSilence } from "./asking.ts";
 import { strategyOf } from "./admission.ts";
 import { forwardEvents, startReady } from "./forward.ts";
 import { decideUnsettled } from "./unsettled.ts";
@@ -14,7 +16,9 @@ import type { Draft, View } from "./view.ts";
  * run. That is what makes the journal alone enough after a crash.
  */
 export function unwind(view: View, move: Draft): void {
+  noteSilence(view);
   noteUnknown(view);
+  giveUpAsking(view, move);
   decideUnsettled(view, move);
   if (move.events.length > 0) return;
   const waitsForAll = strategyOf(view) === "WAIT_ALL";
@@ -33,7 +37,7 @@ function noteUnknown(view: View): void {
   for (const key of unknownKeys(view)) {
     if (view.live.unsettled.has(key) || view.live.tasks.has(key) || view.state.blocked.has(key)) continue;
     const state = findStep(view.state, key);
-    if (state && state.status !== "pending") continue;
+    if (isDecided(state)) continue;
     const error = state?.error ?? {
       name: "Lost",
       message: "an earlier attempt may have taken effect",
@@ -41,6 +45,33 @@ function noteUnknown(view: View): void {
     };
     view.live.unsettled.set(key, { error, verified: false, final: true, again: false });
   }
+}
+
+function isDecided(state: StepState | undefined): boolean {
+  return state !== undefined && (state.status !== "pending" || state.asked !== undefined);
+}
+
+/** After the grace nobody waits for replies any more: what was asked may have been done, and is undone. */
+function giveUpAsking(view: View, move: Draft): void {
+  if (strategyOf(view) === "WAIT_ALL") return;
+  for (const { name } of view.definition.graph.commands) {
+    const blocked = view.state.blocked.get(name);
+    if (!isAsked(view, name) || view.live.unsettled.has(name)) continue;
+    if (blocked !== undefined && blocked !== "reply_timeout") continue;
+    const message = "the saga went back before the reply came";
+    const error = { name: "NoReply", message, kind: "cut_off" } as const;
+    if (view.now < cutAtOf(view)) wake(move, cutAtOf(view));
+    else view.live.unsettled.set(name, { error, verified: false, final: true, again: false });
+  }
+}
+
+function isAsked(view: View, name: string): boolean {
+  const step = view.state.steps.get(name);
+  return step?.status === "pending" && step.asked !== undefined;
+}
+
+function cutAtOf(view: View): number {
+  return view.state.failedAt + (strategyOf(view) === "FAIL_FAST" ? 0 : view.definition.graceMs);
 }
 
 /** Steps and items with an attempt that may have taken effect, by the journal as corrected by memory. */
@@ -56,8 +87,7 @@ function unknownKeys(view: View): Set<string> {
 
 /** After the grace (none with `FAIL_FAST`) everything in flight is told to stop. */
 function cutOff(view: View, move: Draft): void {
-  const graceMs = strategyOf(view) === "FAIL_FAST" ? 0 : view.definition.graceMs;
-  const cutAt = view.state.failedAt + graceMs;
+  const cutAt = cutAtOf(view);
   for (const task of view.live.tasks.values()) {
     if (task.abortedAt !== undefined || task.task.kind === "undo") continue;
     if (view.now >= cutAt) move.abort.push({ task, cause: "cut_off" });
@@ -68,6 +98,7 @@ function cutOff(view: View, move: Draft): void {
 function isQuiet(view: View, move: Draft): boolean {
   if (isHalted(view) || view.live.tasks.size > 0 || view.live.unsettled.size > 0 || move.start.length > 0)
     return false;
+  if (view.definition.graph.commands.some(({ name }) => isAsked(view, name))) return false;
   // A blocked step's fate is open: a person has to say whether it was done. Only of a signal that never came is it known.
   return [...view.state.blocked.values()].every((reason) => reason === "signal_timeout");
 }

@@ -42,6 +42,41 @@ export interface UndoableStep<Name extends string, Input, Results, Returned, Rec
   readonly undo?: (ctx: UndoContext<Input, NoInfer<Recorded>, Results>) => Undone;
 }
 
+/**
+ * A command to a participant, another service, without its undo. Its reply is the step's result: `result` gives that its
+ * type, and checks it.
+ */
+export interface ForwardCommand<Name extends string, Input, Results, Recorded>
+  extends After<Name>, Omit<StepOptions, "result"> {
+  /** Where the participant gets its commands from: a topic, or a URL to which an `HttpOutlet` posts them. */
+  readonly topic: string;
+  /** What the participant calls it; the step's name if not set. */
+  readonly command?: string;
+  /** Makes what is sent along. */
+  readonly payload: (ctx: StepContext<Input, Results>) => unknown;
+  /** Standard Schema of the result; a result that does not fit counts as one that cannot be read. */
+  readonly result?: StandardSchema<unknown, Recorded>;
+  /** Asked when no reply came in time, or one that says that nobody knows. */
+  readonly verify?: (
+    ctx: VerifyContext<Input, Results>,
+  ) => Verdict<NoInfer<Recorded>> | Promise<Verdict<NoInfer<Recorded>>>;
+  /**
+   * How long to wait for the reply before the outcome counts as unknown: then `verify` is asked, or the participant again,
+   * as `onUnknown` and `retry` say. Without it nobody asks again. It must be well above the time that a command stands in the
+   * participant's queue when that is full: nothing gets lost on the way, so that asking sooner only gives up what would be done.
+   */
+  readonly replyTimeoutMs?: number;
+  /** Without `replyTimeoutMs`: how long to wait for the reply before the saga is parked, in milliseconds. 7 days if not set. */
+  readonly waitMs?: number;
+}
+
+/** A command to a participant and, if that can undo it, what is sent along with the command that asks for it. */
+export interface UndoableCommand<Name extends string, Input, Results, Recorded, Undone>
+  extends ForwardCommand<Name, Input, Results, Recorded>, FlatUndoOptions {
+  /** Makes what is sent along. The participant knows what it did: often there is nothing to say. */
+  readonly undo?: (ctx: UndoContext<Input, NoInfer<Recorded>, Results>) => Undone;
+}
+
 /** An action for each item of a list. Write `over`, then `do`, then the rest. */
 export interface ForwardMap<Name extends string, Input, Results, Item, Returned, Recorded>
   extends After<Name>, Omit<StepOptions, "result"> {

@@ -1,10 +1,12 @@
 import { DraftBuilder } from "./draft-builder.ts";
 import type {
   ChildSpec,
+  ForwardCommand,
   ForwardStep,
   NoUndo,
   SignalSpec,
   SleepSpec,
+  UndoableCommand,
   UndoableMap,
   UndoableStep,
 } from "./builder-steps.ts";
@@ -99,6 +101,32 @@ export interface SagaBuilder<
     step: ForwardStep<After, Input, Visible<Steps, After>, Returned, Recorded> &
       PivotRules<Pivot, Exclude<Undoable, Reaching<Steps, After>>>,
   ): SagaBuilder<Input, Steps | Built<Name, Recorded, Reaching<Steps, After>>, Undoable, Name>;
+
+  /** Adds a command to a participant after which the saga can only go forward. */
+  pivot<const Name extends string, Recorded = unknown, After extends Steps["name"] = never>(
+    name: Name & Fresh<Name, Steps>,
+    step: ForwardCommand<After, Input, Visible<Steps, After>, Recorded> &
+      PivotRules<Pivot, Exclude<Undoable, Reaching<Steps, After>>>,
+  ): SagaBuilder<Input, Steps | Built<Name, Recorded, Reaching<Steps, After>>, Undoable, Name>;
+
+  /**
+   * Adds a command: a message that asks a participant, another service, to do something, and the wait for its reply. If
+   * `undo` is there, a message asks it to undo that.
+   */
+  command<
+    const Name extends string,
+    Recorded = unknown,
+    After extends Steps["name"] = never,
+    Undone = NoUndo,
+  >(
+    name: Name & Fresh<Name, Steps>,
+    step: UndoableCommand<After, Input, Visible<Steps, After>, Recorded, Undone> & ForwardOnly<Pivot>,
+  ): SagaBuilder<
+    Input,
+    Steps | Built<Name, Recorded, Reaching<Steps, After>>,
+    Undoable | IfUndo<Undone, Name>,
+    Pivot
+  >;
 
   /** Adds an action that runs for each item of a list; its result is the list of results. */
   map<

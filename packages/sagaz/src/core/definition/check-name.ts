@@ -5,12 +5,15 @@ import { describe } from "./describe.ts";
 const USABLE = /^[a-zA-Z0-9_.:-]+$/;
 
 /**
- * Checks the name of a saga, step or signal. Names are keys in the journal, in SQL, in URLs and in idempotency keys,
+ * Checks the name of a saga, step, command or signal. Names are keys in the journal, in SQL, in URLs and in idempotency keys,
  * hence the narrow alphabet; `[` and `]` belong to the items of map steps.
  *
  * @throws SagaError `SAGAZ_INVALID_NAME`.
  */
-export function checkName(what: "saga" | "step" | "signal", name: unknown): asserts name is string {
+export function checkName(
+  what: "saga" | "step" | "command" | "signal",
+  name: unknown,
+): asserts name is string {
   const why = whyNot(name);
   if (why) throw new SagaError("SAGAZ_INVALID_NAME", { what, name: describe(name), why });
 }

@@ -1,3 +1,4 @@
+import { isUrl, toShown, whyNoUrl } from "../delivery/url-topic.ts";
 import { SagaError } from "../errors.ts";
 import { describe } from "./describe.ts";
 import type { SagaDraft, StepDraft } from "./draft.ts";
@@ -68,8 +69,9 @@ export function checkStepOptions(step: StepDraft, saga: string): void {
     const rule = step.pivot ? "a pivot is never undone" : "the step has no compensation";
     throw invalid(at("onUnknown", "undo"), `${rule}: use "rerun" or "park"`);
   }
-  if (step.pivot && step.work.kind !== "action") {
-    throw invalid(at("pivot", true), `only an action is made a pivot, and this is a ${step.work.kind} step`);
+  if (step.pivot && step.work.kind !== "action" && step.work.kind !== "command") {
+    const rule = `only an action or a command is made a pivot, and this is a ${step.work.kind} step`;
+    throw invalid(at("pivot", true), rule);
   }
 }
 
@@ -79,6 +81,13 @@ function checkWork({ work }: StepDraft, where: string): void {
     case "action":
       checkFlag(at("transactional", work.transactional));
       checkDo(work, at);
+      break;
+    case "command":
+      checkTopic(at("topic", work.topic));
+      checkFunction(at("payload", work.payload));
+      checkNumber(at("replyTimeoutMs", work.replyTimeoutMs), DURATION);
+      checkNumber(at("waitMs", work.waitMs), DURATION);
+      if (work.verify !== undefined) checkFunction(at("verify", work.verify));
       break;
     case "map":
       checkFunction(at("over", work.over));
@@ -102,6 +111,20 @@ function checkDo(
 ): void {
   checkFunction(at("the action", work.do));
   if (work.verify !== undefined) checkFunction(at("verify", work.verify));
+}
+
+function checkTopic(written: Written): void {
+  const { value } = written;
+  if (typeof value === "string" && isUrl(value)) {
+    const why = whyNoUrl(value);
+    if (why === undefined) return;
+    throw invalid({ ...written, value: toShown(value) }, why);
+  }
+  if (typeof value === "string" && /^[\w.-]{1,200}$/.test(value)) return;
+  throw invalid(
+    written,
+    "use 1 to 200 characters out of a-z A-Z 0-9 . _ -, which every broker takes, or a URL",
+  );
 }
 
 function checkForMs(written: Written): void {

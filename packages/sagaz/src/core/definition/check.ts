@@ -37,6 +37,7 @@ function checkSteps({ name: saga, steps }: SagaDraft): void {
   for (const { name: step, work } of steps) {
     checkName("step", step);
     if (work.kind === "signal") checkName("signal", work.signal);
+    if (work.kind === "command") checkName("command", work.command);
     if (seen.has(step)) throw new SagaError("SAGAZ_DUPLICATE_STEP", { saga, step });
     seen.add(step);
   }
@@ -66,7 +67,7 @@ function checkCompensations({ name: saga, steps }: SagaDraft): void {
 }
 
 function checkCanHaveUndo({ name: step, work }: StepDraft, saga: string): void {
-  if (work.kind === "action" || work.kind === "map") return;
+  if (work.kind === "action" || work.kind === "command" || work.kind === "map") return;
   const why = work.kind === "child" ? "is undone by compensating the child" : "leaves nothing to undo";
   throw new SagaError("SAGAZ_UNKNOWN_COMPENSATION", { saga, step, hint: ` A ${work.kind} step ${why}.` });
 }

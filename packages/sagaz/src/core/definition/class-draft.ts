@@ -3,7 +3,7 @@ import type { Verdict, VerifyContext } from "./context.ts";
 import { checkOptionNames } from "./check-options.ts";
 import { declarationsOf, rememberStepName } from "./declared.ts";
 import type { Declaration } from "./declared.ts";
-import type { ActionOptions, ChildOptions, MapOptions, SignalOptions } from "./decorators.ts";
+import type { ActionOptions, ChildOptions, CommandOptions, MapOptions, SignalOptions } from "./decorators.ts";
 import type { SagaDefinition } from "./definition.ts";
 import type {
   SagaDraft,
@@ -114,7 +114,7 @@ function toStepDraft(declaration: Declaration, place: Place): StepDraft {
   const { name } = declaration;
   const options = declaration.options as ActionOptions;
   const decorator = declaration.decorator as Steps;
-  const edges = decorator === "action" ? ["dependsOn", "pivot"] : ["dependsOn"];
+  const edges = decorator === "action" || decorator === "command" ? ["dependsOn", "pivot"] : ["dependsOn"];
   const where = `step "${name}" of "${place.sagaClass.sagaName}"`;
   checkOptionNames(where, options, [...STEP_OPTIONS[decorator], ...edges]);
   return {
@@ -163,6 +163,8 @@ function toWork(declaration: Declaration, place: Place): StepWork {
         verify,
       };
     }
+    case "command":
+      return { ...toCommand(name, options as CommandOptions), payload: bound(declaration, instance), verify };
     case "signal": {
       if (typeof member === "function") rememberStepName(member, name); // what payload() made
       const { signal = name, waitMs } = options as SignalOptions;
@@ -177,13 +179,20 @@ function toWork(declaration: Declaration, place: Place): StepWork {
   }
 }
 
+function toCommand(
+  name: string,
+  { topic, command = name, replyTimeoutMs, waitMs }: CommandOptions,
+): Omit<Extract<StepWork, { kind: "command" }>, "payload" | "verify"> {
+  return { kind: "command", command, topic, replyTimeoutMs, waitMs };
+}
+
 /** The option or the decorated method, whichever there is. */
 function toVerify({ decorator, name, options }: Declaration, place: Place): ActionOptions["verify"] {
   const { verify: option } = options as ActionOptions;
   const { verify: method, instance, sagaClass } = place;
   if (!method) return option;
   const at = { saga: sagaClass.sagaName, step: name };
-  if (decorator !== "action" && decorator !== "map") {
+  if (decorator !== "action" && decorator !== "command" && decorator !== "map") {
     throw new SagaError("SAGAZ_UNKNOWN_VERIFY", { ...at, hint: ` A ${decorator} step is never in doubt.` });
   }
   if (option !== undefined) throw new SagaError("SAGAZ_DUPLICATE_VERIFY", at);

@@ -37,7 +37,7 @@ interface CallContext<Input> {
    * Its key and subject are the saga, its correlation and trace those of the start, unless it says otherwise.
    *
    * @throws SagaError `SAGAZ_INVALID_EVENT`, `SAGAZ_NOT_JSON`, `SAGAZ_PAYLOAD_TOO_LARGE`, `SAGAZ_TOO_MANY_EVENTS`;
-   * `SAGAZ_STEP_SETTLED` once the function has returned.
+   * `SAGAZ_CALL_SETTLED` once the function has returned.
    */
   publish(event: OutboxEvent): void;
 }

@@ -4,7 +4,7 @@ import { metadataKey } from "./symbol-metadata.ts";
 
 /** What a decorator was told, and how to reach what it decorates. */
 export interface Declaration {
-  readonly decorator: "action" | "compensate" | "verify" | "map" | "signal" | "sleep" | "child";
+  readonly decorator: "action" | "command" | "compensate" | "verify" | "map" | "signal" | "sleep" | "child";
   readonly name: string;
   readonly options: object;
   /** Position in the source: decorators of fields are applied after those of all methods, whatever was written first. */

@@ -37,6 +37,26 @@ export interface MapOptions<Input = unknown, This = unknown> extends StepOptions
   readonly verify?: (ctx: VerifyContext<Input>) => Verdict | Promise<Verdict>;
 }
 
+/** Options of `@command`. Times are milliseconds. */
+export interface CommandOptions<Input = unknown> extends StepOptions, Edges {
+  /** Where the participant gets its commands from: a topic, or a URL to which an `HttpOutlet` posts them. */
+  readonly topic: string;
+  /** What the participant calls it; the step's name if not set. */
+  readonly command?: string;
+  /** Asked when no reply came in time; see also {@link verify}. */
+  readonly verify?: (ctx: VerifyContext<Input>) => Verdict | Promise<Verdict>;
+  /**
+   * How long to wait for the reply before the outcome counts as unknown: then `verify` is asked, or the participant again,
+   * as `onUnknown` and `retry` say. Without it nobody asks again. It must be well above the time that a command stands in the
+   * participant's queue when that is full: nothing gets lost on the way, so that asking sooner only gives up what would be done.
+   */
+  readonly replyTimeoutMs?: number;
+  /** Without `replyTimeoutMs`: how long to wait for the reply before the saga is parked. 7 days if not set. */
+  readonly waitMs?: number;
+  /** The point of no return: after it the saga only goes forward. */
+  readonly pivot?: boolean;
+}
+
 /** Options of `@signal`. */
 export interface SignalOptions extends Edges {
   /** The name under which the event is sent; the step's name if not set. */
@@ -87,6 +107,20 @@ export function action<Input = unknown>(name: string, options: ActionOptions<Inp
 
 /** The same as {@link action}. */
 export const step: typeof action = action;
+
+/**
+ * Makes a method the payload of a command: a message that asks a participant, another service, to do something. The step's
+ * result is the reply: read it from `ctx.results`. A method that `@compensate` names makes the payload of the message that
+ * asks for the undo.
+ *
+ * @example
+ * @command("reserve_inventory", { topic: "inventory-commands" })
+ * reserve(ctx: StepContext<Order>) { return { items: ctx.input.items }; }
+ */
+export function command<Input = unknown>(name: string, options: CommandOptions<Input>): MethodDecorator {
+  const declaration = declare({ decorator: "command", name, options });
+  return (_, context) => declaration.add(context);
+}
 
 /**
  * Makes a method the compensation of the step of that name: of an `@action`, or of each item of a `@map`.

@@ -1,6 +1,13 @@
 import { DEFAULTS } from "./policies.ts";
 import type { RetryPolicy } from "./policies.ts";
-import type { SagaDefinition, SleepStep, StepDefinition, StepRole } from "./definition.ts";
+import type {
+  CommandStep,
+  MapStep,
+  SagaDefinition,
+  SleepStep,
+  StepDefinition,
+  StepRole,
+} from "./definition.ts";
 import { isCompensatable, isPivot } from "./draft.ts";
 import type { SagaDraft, StepDraft } from "./draft.ts";
 import { checkDefinition } from "./check.ts";
@@ -106,16 +113,14 @@ type Base = { [Key in keyof StepDefinition]: StepDefinition[Key] };
 type WorkOf<Step> = Step extends StepDefinition ? Omit<Step, Exclude<keyof Base, "kind">> : never;
 
 function workOf({ work, undo }: StepDraft): WorkOf<StepDefinition> {
+  const run = undo?.run;
   switch (work.kind) {
     case "action":
-      return { ...work, undo: undo?.run, verify: work.verify };
+      return { ...work, undo: run, verify: work.verify };
     case "map":
-      return {
-        ...work,
-        undo: undo?.run,
-        verify: work.verify,
-        concurrency: work.concurrency ?? DEFAULTS.mapConcurrency,
-      };
+      return mapOf(work, run);
+    case "command":
+      return commandOf(work, run);
     case "signal":
       return { ...work, waitMs: work.waitMs ?? DEFAULTS.signalTimeoutMs };
     case "sleep":
@@ -123,6 +128,19 @@ function workOf({ work, undo }: StepDraft): WorkOf<StepDefinition> {
     case "child":
       return work;
   }
+}
+
+function mapOf(work: Extract<StepDraft["work"], { kind: "map" }>, undo: MapStep["undo"]): WorkOf<MapStep> {
+  const { verify, concurrency = DEFAULTS.mapConcurrency } = work;
+  return { ...work, undo, verify, concurrency };
+}
+
+function commandOf(
+  work: Extract<StepDraft["work"], { kind: "command" }>,
+  undo: CommandStep["undo"],
+): WorkOf<CommandStep> {
+  const { verify, replyTimeoutMs, waitMs = DEFAULTS.replyWaitMs } = work;
+  return { ...work, undo, verify, replyTimeoutMs, waitMs };
 }
 
 function sleepOf(forMs: number | SleepStep["forMs"]): WorkOf<SleepStep> {

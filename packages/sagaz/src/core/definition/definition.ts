@@ -40,7 +40,7 @@ export type OutputMaker<Input, Output> = {
 export type StepRole = "compensatable" | "plain" | "pivot" | "retriable";
 
 /** One node of the graph. */
-export type StepDefinition = ActionStep | MapStep | SignalStep | SleepStep | ChildStep;
+export type StepDefinition = ActionStep | CommandStep | MapStep | SignalStep | SleepStep | ChildStep;
 
 /** What every step has. */
 interface EveryStep {
@@ -68,6 +68,23 @@ export interface ActionStep extends EveryStep {
   readonly do: (ctx: StepContext) => unknown;
   readonly undo: ((ctx: UndoContext) => unknown) | undefined;
   readonly verify: ((ctx: VerifyContext) => Verdict | Promise<Verdict>) | undefined;
+}
+
+/** Asks a participant, another service, and waits for its reply, which is the step's result. */
+export interface CommandStep extends EveryStep {
+  readonly kind: "command";
+  /** What the participant calls it. */
+  readonly command: string;
+  /** Where its messages go: a topic or a URL. */
+  readonly topic: string;
+  readonly payload: (ctx: StepContext) => unknown;
+  /** Makes the payload of the message that asks for the undo. */
+  readonly undo: ((ctx: UndoContext) => unknown) | undefined;
+  readonly verify: ((ctx: VerifyContext) => Verdict | Promise<Verdict>) | undefined;
+  /** So long without a reply, and the outcome is unknown; undefined: then `waitMs` counts. */
+  readonly replyTimeoutMs: number | undefined;
+  /** So long without a reply, and the saga is parked. */
+  readonly waitMs: number;
 }
 
 /** The same action over a list; each item has its own outcome and its own undo. Its result is the list of results. */
@@ -106,6 +123,8 @@ export interface ChildStep extends EveryStep {
 /** What can be computed from the dependencies once and for all. */
 export interface StepGraph {
   readonly byName: ReadonlyMap<string, StepDefinition>;
+  /** The steps that ask participants. */
+  readonly commands: readonly CommandStep[];
   /** Direct dependents. */
   readonly dependents: ReadonlyMap<string, readonly string[]>;
   /** All steps that come before, through any number of edges. */

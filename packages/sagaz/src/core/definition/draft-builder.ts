@@ -4,6 +4,7 @@ import type {
   ForwardStep,
   SignalSpec,
   SleepSpec,
+  UndoableCommand,
   UndoableMap,
   UndoableStep,
 } from "./builder-steps.ts";
@@ -19,6 +20,7 @@ import { toUndoDraft } from "./undo-options.ts";
 type AnyResults = Readonly<Record<string, unknown>>;
 type AnyForward = ForwardStep<string, unknown, AnyResults, unknown, unknown>;
 type AnyStep = UndoableStep<string, unknown, AnyResults, unknown, unknown, unknown>;
+type AnyCommand = UndoableCommand<string, unknown, AnyResults, unknown, unknown>;
 type AnyMap = UndoableMap<string, unknown, AnyResults, unknown, unknown, unknown, unknown>;
 type AnySleep = SleepSpec<string, unknown, AnyResults>;
 type AnyChild = ChildSpec<string, unknown, AnyResults, unknown, unknown>;
@@ -42,7 +44,20 @@ export class DraftBuilder {
     return this.#add(name, written, { ...actionOf(written), undo: toUndoDraft(written) });
   }
 
-  pivot(name: string, written: AnyStep): DraftBuilder {
+  command(name: string, written: AnyCommand): DraftBuilder {
+    this.#checkNames(name, written, ["undo", ...STEP_OPTIONS.command, ...UNDO_OPTIONS]);
+    return this.#add(name, written, { ...commandOf(name, written), undo: toUndoDraft(written) });
+  }
+
+  pivot(name: string, written: AnyStep | AnyCommand): DraftBuilder {
+    if ("topic" in written) {
+      this.#checkNames(name, written, ["undo", ...STEP_OPTIONS.command]);
+      return this.#add(name, written, {
+        ...commandOf(name, written),
+        pivot: true,
+        undo: toUndoDraft(written),
+      });
+    }
     // An undo is let through, for `define` to refuse with the reason.
     this.#checkNames(name, written, ["do", "undo", ...STEP_OPTIONS.action]);
     return this.#add(name, written, { ...actionOf(written), pivot: true, undo: toUndoDraft(written) });
@@ -96,5 +111,22 @@ export class DraftBuilder {
 function actionOf(written: AnyForward): Pick<StepDraft, "work" | "options"> {
   const { do: run, verify, transactional = false } = written;
   const work = { kind: "action", do: run, verify, transactional } as StepDraft["work"];
+  return { work, options: written };
+}
+
+function commandOf(
+  name: string,
+  { command = name, ...written }: AnyCommand,
+): Pick<StepDraft, "work" | "options"> {
+  const { topic, payload, verify, replyTimeoutMs, waitMs } = written;
+  const work = {
+    kind: "command",
+    command,
+    topic,
+    payload,
+    verify,
+    replyTimeoutMs,
+    waitMs,
+  } as StepDraft["work"];
   return { work, options: written };
 }

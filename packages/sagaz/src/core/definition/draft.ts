@@ -79,6 +79,15 @@ export type StepWork =
       readonly do: (ctx: StepContext) => unknown;
       readonly verify?: ((ctx: VerifyContext) => Verdict | Promise<Verdict>) | undefined;
     }
+  | {
+      readonly kind: "command";
+      readonly command: string;
+      readonly topic: string;
+      readonly payload: (ctx: StepContext) => unknown;
+      readonly verify?: ((ctx: VerifyContext) => Verdict | Promise<Verdict>) | undefined;
+      readonly replyTimeoutMs?: number | undefined;
+      readonly waitMs?: number | undefined;
+    }
   | { readonly kind: "signal"; readonly signal: string; readonly waitMs?: number | undefined }
   | { readonly kind: "sleep"; readonly forMs: number | ((ctx: StepContext) => unknown) }
   | {

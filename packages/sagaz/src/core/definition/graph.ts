@@ -74,6 +74,7 @@ export function buildGraph(steps: readonly StepDefinition[]): StepGraph {
   const ancestors = ancestorsOf(steps);
   return {
     byName: new Map(steps.map((step) => [step.name, step])),
+    commands: steps.filter((step) => step.kind === "command"),
     dependents: dependentsOf(steps),
     ancestors,
     undoneBefore: undoOrder(steps, ancestors),

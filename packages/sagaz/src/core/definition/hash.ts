@@ -32,6 +32,8 @@ function essentialsOfKind(step: StepDefinition): readonly unknown[] {
       return [step.undo !== undefined, step.verify !== undefined, step.transactional];
     case "map":
       return [step.undo !== undefined, step.verify !== undefined];
+    case "command":
+      return [step.undo !== undefined, step.verify !== undefined, step.topic, step.command];
     case "signal":
       return [step.signal];
     case "sleep":

@@ -16,10 +16,22 @@ export type {
   Verdict,
   VerifyContext,
 } from "./context.ts";
-export { action, child, compensate, map, payload, signal, sleep, step, verify } from "./decorators.ts";
+export {
+  action,
+  child,
+  command,
+  compensate,
+  map,
+  payload,
+  signal,
+  sleep,
+  step,
+  verify,
+} from "./decorators.ts";
 export type {
   ActionOptions,
   ChildOptions,
+  CommandOptions,
   MapOptions,
   SignalField,
   SignalOptions,
@@ -29,6 +41,7 @@ export { definitionOf } from "./definition-of.ts";
 export type {
   ActionStep,
   ChildStep,
+  CommandStep,
   MapStep,
   SagaDefinition,
   SignalStep,

@@ -1,3 +1,4 @@
+import { toShown } from "../delivery/url-topic.ts";
 import type { StepStatus } from "../saga/status.ts";
 import { CompensationGraph } from "./compensation-graph.ts";
 import type { SagaDefinition, StepDefinition } from "./definition.ts";
@@ -12,6 +13,7 @@ export interface MermaidOptions {
 /** Opening and closing of a Mermaid shape: what a step is shows in its outline. */
 const SHAPES: Readonly<Record<StepDefinition["kind"], readonly [string, string]>> = {
   action: ["[", "]"],
+  command: ["[(", ")]"],
   map: ["[[", "]]"],
   signal: ["([", "])"],
   sleep: ["([", "])"],
@@ -97,6 +99,8 @@ function noteOf(step: StepDefinition): string {
   switch (step.kind) {
     case "action":
       return "";
+    case "command":
+      return `asks ${toShown(step.topic)}`;
     case "map":
       return "for each item";
     case "signal":

@@ -6,6 +6,7 @@ const EFFECT = [...STEP, "onUnknown", "verify"];
 export const STEP_OPTIONS = {
   action: [...EFFECT, "transactional"],
   map: [...EFFECT, "over", "concurrency"],
+  command: [...EFFECT, "topic", "command", "payload", "replyTimeoutMs", "waitMs"],
   signal: ["signal", "waitMs", "payload"],
   sleep: ["forMs", "retry", "timeoutMs"],
   child: ["saga", "input", "retry", "timeoutMs"],

@@ -50,6 +50,7 @@ export const DEFAULTS = {
   onUnknown: "rerun",
   onExhausted: "park",
   signalTimeoutMs: 7 * DAY,
+  replyWaitMs: 7 * DAY,
   mapConcurrency: 10,
 } as const satisfies {
   retry: RetryPolicy;

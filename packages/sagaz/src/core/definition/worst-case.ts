@@ -1,4 +1,4 @@
-import type { ActionStep, SagaDefinition, StepDefinition } from "./definition.ts";
+import type { ActionStep, CommandStep, SagaDefinition, StepDefinition } from "./definition.ts";
 import { lookup } from "./lookup.ts";
 import { longestPath } from "./longest-path.ts";
 import type { RetryPolicy } from "./policies.ts";
@@ -36,6 +36,8 @@ function stepMs(step: StepDefinition, settleMs: number): number | undefined {
       return actionMs(step, settleMs);
     case "map":
       return step.stepTimeoutMs === undefined ? undefined : step.stepTimeoutMs + settleMs;
+    case "command":
+      return commandMs(step, settleMs);
     case "signal":
       return step.waitMs;
     case "sleep":
@@ -45,7 +47,15 @@ function stepMs(step: StepDefinition, settleMs: number): number | undefined {
   }
 }
 
-function actionMs({ retry, attemptTimeoutMs, stepTimeoutMs, verify }: ActionStep, settleMs: number): number {
+function actionMs(
+  {
+    retry,
+    attemptTimeoutMs,
+    stepTimeoutMs,
+    verify,
+  }: Pick<ActionStep, "retry" | "attemptTimeoutMs" | "stepTimeoutMs" | "verify">,
+  settleMs: number,
+): number {
   // An attempt that timed out may settle late, and is then asked about.
   const attemptMs = attemptTimeoutMs + settleMs + (verify ? attemptTimeoutMs : 0);
   const { forMs = Number.POSITIVE_INFINITY } = retry;
@@ -54,6 +64,13 @@ function actionMs({ retry, attemptTimeoutMs, stepTimeoutMs, verify }: ActionStep
     forMs + attemptMs,
     retry.maxAttempts * attemptMs + delaysMs(retry),
   );
+}
+
+/** A reply that does not come in time is waited for again after each asking, if there is another. */
+function commandMs(step: CommandStep, settleMs: number): number {
+  const { replyTimeoutMs, waitMs, attemptTimeoutMs } = step;
+  if (replyTimeoutMs === undefined) return attemptTimeoutMs + settleMs + waitMs;
+  return actionMs({ ...step, attemptTimeoutMs: attemptTimeoutMs + replyTimeoutMs }, settleMs);
 }
 
 /** The sum of all delays between attempts, without jitter, which only shortens them: a geometric series up to `maxMs`. */

@@ -19,7 +19,7 @@ export function toHeaders(event: OutboxRow, createdAt: number): Headers {
     ce_id: event.eventId,
     ce_type: event.type,
     ce_source: event.source,
-    ce_time: new Date(createdAt).toISOString(),
+    ce_time: toTime(createdAt),
     "content-type": "application/json",
   };
   if (event.aggregateId !== null) headers["ce_subject"] = event.aggregateId;
@@ -28,6 +28,14 @@ export function toHeaders(event: OutboxRow, createdAt: number): Headers {
   if (event.traceparent !== null) headers["traceparent"] = event.traceparent;
   if (event.headers !== null) Object.assign(headers, JSON.parse(event.headers));
   return headers;
+}
+
+let written = { at: Number.NaN, text: "" };
+
+/** Neighbours were written together more often than not: their time is put into words once. */
+function toTime(at: number): string {
+  if (at !== written.at) written = { at, text: new Date(at).toISOString() };
+  return written.text;
 }
 
 /** Headers that have a column of their own. */
@@ -53,7 +61,6 @@ export function fromMessage(message: Enveloped): {
 } {
   const { topic, key, headers, payload } = message;
   const others = Object.entries(headers).filter(([name]) => !COLUMNS.has(name));
-  const createdAt = Date.parse(headers["ce_time"] ?? "");
   const find = (name: string) => headers[name] ?? null;
   const event: OutboxRow = {
     eventId: find("ce_id") ?? "",
@@ -70,5 +77,20 @@ export function fromMessage(message: Enveloped): {
     headers: others.length === 0 ? null : JSON.stringify(Object.fromEntries(others)),
     payload,
   };
-  return { event, createdAt: Number.isNaN(createdAt) ? undefined : createdAt };
+  return { event, createdAt: writtenAt(headers) };
+}
+
+/** Which flow a message belongs to, by its own word. An empty one names none: else all that have it would be one flow. */
+export function correlationOf(headers: Headers): string | undefined {
+  const id = headers["correlation-id"];
+  return id === "" ? undefined : id;
+}
+
+/** Years of four digits: a database need not know others. */
+const TIMES = { first: Date.parse("0001-01-01T00:00:00Z"), last: Date.parse("9999-12-31T23:59:59Z") };
+
+/** When an event was written, by its own word, in milliseconds since 1970; undefined when that says nothing. */
+export function writtenAt(headers: Headers): number | undefined {
+  const at = Date.parse(headers["ce_time"] ?? "");
+  return at >= TIMES.first && at <= TIMES.last ? at : undefined;
 }

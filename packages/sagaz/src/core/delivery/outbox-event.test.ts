@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { toHeaders } from "./envelope.ts";
+import { fromMessage, toHeaders } from "./envelope.ts";
 import { toOutboxRow } from "./outbox-event.ts";
 import type { OutboxEvent } from "./outbox-event.ts";
 import { shardOf } from "./shard.ts";
@@ -52,6 +52,12 @@ describe("an event", () => {
     expect(toOutboxRow({ ...event, ...own, id: "e" }, saga)).toMatchObject({ ...own, eventId: "e" });
   });
 
+  test("that is none, or has a member that is misspelt, is refused", () => {
+    const misspelt = { ...event, Key: "4711" };
+    expect(() => toOutboxRow(misspelt, defaults)).toThrow('Did you mean "key"?');
+    expect(() => toOutboxRow(undefined as never, defaults)).toThrow("it must be an object");
+  });
+
   test.each<[what: string, wrong: object]>([
     ["topic", { topic: "" }],
     ["topic", { topic: "with space" }],
@@ -63,6 +69,7 @@ describe("an event", () => {
     ["key", { key: "" }],
     ["key", { key: "x".repeat(501) }],
     ["key", { key: "a\0b" }],
+    ["key", { key: "half \ud800" }],
     ["id", { id: "a\nb" }],
     ["id", { id: "x".repeat(201) }],
     ["aggregateId", { aggregateId: "" }],
@@ -74,6 +81,7 @@ describe("an event", () => {
     ["header", { headers: { traceparent: "v" } }],
     ["header", { headers: { note: "line\nbreak" } }],
     ["header", { headers: { note: 7 } }],
+    ["header", { headers: { note: "half \ud800" } }],
     ["headers", { headers: { note: "x".repeat(8_192) } }],
   ])("with a bad %s is refused: %j", (what, wrong) => {
     const call = () => toOutboxRow({ ...event, ...wrong }, defaults);
@@ -125,5 +133,16 @@ describe("an envelope", () => {
       "content-type": "text/plain",
       note: "größer",
     });
+  });
+
+  test.each([
+    ["a time", "2026-11-27T12:00:00.5Z", Date.UTC(2026, 10, 27, 12, 0, 0, 500)],
+    ["none", undefined, undefined],
+    ["no time", "yesterday", undefined],
+    ["one that no database has to know", "+010000-01-01T00:00:00Z", undefined],
+    ["one before all of them", "0001-01-01T00:00:00+01:00", undefined],
+  ])("says when it was written: %s", (_, time, createdAt) => {
+    const headers = { ce_id: "1", ...(time === undefined ? {} : { ce_time: time }) };
+    expect(fromMessage({ topic: "t", key: "k", headers, payload: "" }).createdAt).toBe(createdAt);
   });
 });

@@ -1,10 +1,15 @@
+import { didYouMean } from "../definition/suggest.ts";
 import { SagaError } from "../errors.ts";
 import { keepJson, utf8Bytes } from "../json.ts";
 import { OUTBOX_SHARDS, shardOf } from "./shard.ts";
+import { isUrl, toKey, toShown, whyNoUrl } from "./url-topic.ts";
 
 /** An event to be published. */
 export interface OutboxEvent {
-  /** Where it goes: 1 to 200 characters out of `a-z A-Z 0-9 . _ -`, as every broker takes it. */
+  /**
+   * Where it goes: 1 to 200 characters out of `a-z A-Z 0-9 . _ -`, as every broker takes it; or a URL, `http` or `https`,
+   * to which an `HttpOutlet` posts it.
+   */
   readonly topic: string;
   /** What happened, such as `order.placed`: `ce_type`. 1 to 200 characters. */
   readonly type: string;
@@ -75,6 +80,8 @@ export interface EventDefaults {
   readonly aggregateType?: string;
   readonly correlationId?: string | undefined;
   readonly traceparent?: string | undefined;
+  /** Headers that link it to what it follows from. */
+  readonly links?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -83,12 +90,14 @@ export interface EventDefaults {
  * @throws SagaError `SAGAZ_INVALID_EVENT`, `SAGAZ_NOT_JSON`, `SAGAZ_PAYLOAD_TOO_LARGE`.
  */
 export function toOutboxRow(event: OutboxEvent, defaults: EventDefaults): OutboxRow {
+  checkMembers(event);
   const { sagaId = null } = defaults;
   const eventId = checkText("id", event.id ?? defaults.newId(), EVENT_LIMITS.idLengthMax);
-  const key = checkText("key", event.key ?? sagaId ?? eventId, EVENT_LIMITS.keyLengthMax);
+  const topic = checkTopic(event.topic);
+  const key = toKey(topic, checkText("key", event.key ?? sagaId ?? eventId, EVENT_LIMITS.keyLengthMax));
   return {
     eventId,
-    topic: checkTopic(event.topic),
+    topic,
     key,
     shard: shardOf(key, OUTBOX_SHARDS),
     type: checkText("type", event.type, EVENT_LIMITS.typeLengthMax),
@@ -98,21 +107,52 @@ export function toOutboxRow(event: OutboxEvent, defaults: EventDefaults): Outbox
     correlationId: optional("correlationId", event.correlationId ?? defaults.correlationId),
     sagaId,
     traceparent: optional("traceparent", event.traceparent ?? defaults.traceparent),
-    headers: toHeaders(event),
+    headers: toHeaders(event, defaults.links),
     payload: toPayload(event, defaults.bytesMax),
   };
 }
 
+const MEMBERS = [
+  "topic",
+  "type",
+  "payload",
+  "key",
+  "id",
+  "aggregateId",
+  "aggregateType",
+  "headers",
+  "contentType",
+  "correlationId",
+  "traceparent",
+] as const satisfies readonly (keyof OutboxEvent)[];
+
+/** A key that is misspelt would be none, and the event have no order. */
+function checkMembers(event: OutboxEvent): void {
+  if (typeof event !== "object" || event === null)
+    throw invalid("whole", typeof event, "it must be an object");
+  const unknown = Object.keys(event).find((name) => !(MEMBERS as readonly string[]).includes(name));
+  if (unknown === undefined) return;
+  throw invalid("member", unknown, `there is none of that name.${didYouMean(unknown, MEMBERS)}`);
+}
+
 function checkTopic(topic: unknown): string {
+  if (typeof topic === "string" && isUrl(topic)) return checkUrl(topic);
   const text = checkText("topic", topic, EVENT_LIMITS.topicLengthMax);
   if (/^[\w.-]+$/.test(text)) return text;
   throw invalid("topic", text, "only a-z A-Z 0-9 . _ - are the same to every broker");
+}
+
+function checkUrl(topic: string): string {
+  const why = whyNoUrl(topic);
+  if (why === undefined) return topic;
+  throw invalid("topic", toShown(topic), why);
 }
 
 function checkText(what: string, text: unknown, lengthMax: number): string {
   if (typeof text !== "string" || text.length === 0 || text.length > lengthMax)
     throw invalid(what, text, `it must be a text of 1 to ${lengthMax} characters`);
   if (hasControls(text)) throw invalid(what, text, "it must not contain control characters");
+  if (!text.isWellFormed()) throw invalid(what, text, "it must not contain half of a surrogate pair");
   return text;
 }
 
@@ -130,10 +170,13 @@ function hasControls(text: string): boolean {
 }
 
 /** Names that the envelope fills itself. */
-const RESERVED = /^(ce_.*|content-type|traceparent|correlation-id|saga-id)$/;
+const RESERVED = /^(ce_.*|content-type|traceparent|correlation-id|causation-id|saga-id)$/;
 
-function toHeaders({ headers, contentType, payload }: OutboxEvent): string | null {
-  const all: Record<string, string> = {};
+function toHeaders(
+  { headers, contentType, payload }: OutboxEvent,
+  links: EventDefaults["links"],
+): string | null {
+  const all: Record<string, string> = { ...links };
   for (const [name, value] of Object.entries(headers ?? {})) {
     checkHeader(name, value);
     all[name] = value;
@@ -155,6 +198,8 @@ function checkHeader(name: string, value: unknown): void {
   if (RESERVED.test(name)) throw invalid("header", name, "the envelope fills it itself");
   if (typeof value !== "string" || hasControls(value))
     throw invalid("header", name, "its value must be a text without control characters");
+  if (!value.isWellFormed())
+    throw invalid("header", name, "its value must not contain half of a surrogate pair");
 }
 
 function toPayload({ payload, type }: OutboxEvent, bytesMax: number): string | Uint8Array {

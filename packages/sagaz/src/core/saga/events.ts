@@ -21,6 +21,7 @@ export interface RecordedError {
    */
   readonly kind: "business" | "error" | "timeout" | "cut_off" | "lost" | "ambiguous";
   readonly details?: unknown;
+  /** Where a retry waits, left out when it was the same error the time before. */
   readonly stack?: string;
 }
 
@@ -38,6 +39,9 @@ interface Carrier {
   readonly tries?: Readonly<Record<string, Tries>>;
 }
 
+/** What a participant is asked for: to do something, or to undo it. */
+export type Direction = "do" | "undo";
+
 /** Why a saga goes back. */
 export type UnwindCause =
   | { readonly kind: "step"; readonly step: string; readonly error: RecordedError }
@@ -52,6 +56,7 @@ export type ParkReason =
   | "step_failed_after_pivot"
   | "saga_timeout_after_pivot"
   | "signal_timeout"
+  | "reply_timeout"
   | "child_failed"
   | "definition_missing"
   | "crash_loop"
@@ -144,6 +149,8 @@ export type StepEvent =
   | OfStep<"retry_scheduled", { at: number; error: RecordedError }>
   | OfStep<"pivot_started">
   | OfStep<"timer_set", { until: number }>
+  /** A participant was asked: the message is in the outbox by the same write. `attempt`: of this direction, from 1. */
+  | OfStep<"command_sent", { direction: Direction; attempt: number }>
   | OfStep<"map_listed", { items: readonly unknown[] }>
   | OfStep<"child_started", { childId: string; input: unknown }>
   | OfStep<"child_parked", { reason: string }>

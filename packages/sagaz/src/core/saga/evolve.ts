@@ -1,7 +1,7 @@
 import { SagaError } from "../errors.ts";
-import { LIMITS } from "../definition/policies.ts";
 import { RareMap } from "../rare-map.ts";
 import type { JournalEntry, Reused, SagaStarted, Tries } from "./events.ts";
+import { rememberSignal } from "./remember-signal.ts";
 import { fromKey, stepAt } from "./state.ts";
 import type { SagaState, StepState } from "./state.ts";
 import { isEnded } from "./status.ts";
@@ -213,6 +213,7 @@ const HANDLERS: { [Type in JournalEntry["type"]]: (state: SagaState, entry: Entr
     demand(state, step.status === "pending", `${key} is ${step.status}, not open`);
     mark(state, step, "maybe_done");
     step.error = data.error;
+    unblock(state, key);
     failForward(state, key, data.error);
   },
   retry_scheduled: (state, { step: key, data }) => {
@@ -227,6 +228,12 @@ const HANDLERS: { [Type in JournalEntry["type"]]: (state: SagaState, entry: Entr
   },
   timer_set: (state, { step: key, data }) => {
     stepAt(state, key).timerUntil = data.until;
+  },
+  command_sent: (state, { step: key, data: { direction, attempt } }) => {
+    const step = stepAt(state, key);
+    const isOpen = step.status === "pending" ? direction === "do" : direction === "undo";
+    demand(state, isOpen, `${key} is ${step.status}: nobody is asked to ${direction} it`);
+    step.asked = { direction, attempt, at: state.at };
   },
   map_listed: (state, { step: key, data }) => {
     Object.assign(stepAt(state, key), { items: data.items, itemsSeq: state.seq });
@@ -282,6 +289,7 @@ function mark(state: SagaState, step: StepState, status: StepState["status"]): v
   step.seq = state.seq;
   step.at = state.at;
   step.retryAt = undefined;
+  step.asked = undefined;
 }
 
 /** A step that fails after the pivot has started blocks the saga instead of sending it back; the pivot itself may. */
@@ -340,8 +348,15 @@ function tryAgain(state: SagaState, step: StepState): void {
     mark(state, step, step.error ? "maybe_done" : "done");
     step.childUndoRequested = false;
   }
+  if (step.asked) askAgain(step);
   step.since = state.at;
   step.tries = { ...step.tries, action: 0, undo: 0 };
+}
+
+/** With the same key: what was sent before may still be done. */
+function askAgain(step: StepState): void {
+  if (step.status === "pending") step.tries = { ...step.tries, unknown: true };
+  step.asked = undefined;
 }
 
 /** A child that has ended says nothing more: another attempt is another child. */
@@ -359,17 +374,6 @@ function consume(state: SagaState, signal: string): void {
   const place = state.signals.findIndex((waiting) => waiting.signal === signal);
   demand(state, place >= 0, `signal ${signal} was consumed without having arrived`);
   state.signals.splice(place, 1);
-}
-
-/** Ids are remembered up to the limit of waiting signals: a repeat comes soon after, or was journalled long ago. */
-function rememberSignal(state: SagaState, signalId: string): void {
-  state.signalIds.set(signalId, true);
-  if (state.signalIds.size > LIMITS.signalsWaitingMax) {
-    for (const oldest of state.signalIds.keys()) {
-      state.signalIds.delete(oldest);
-      break;
-    }
-  }
 }
 
 function demand(state: { sagaId: string }, condition: boolean, rule: string): void {

@@ -27,7 +27,10 @@ export function toSagaId(timeMs: number, random: Uint8Array): string {
  */
 export function createdAtOf(sagaId: string): number {
   if (!UUID_V7.test(sagaId))
-    throw new SagaError("SAGAZ_INVALID_ID", { id: sagaId, why: "a saga id is a UUIDv7 in lower case" });
+    throw new SagaError("SAGAZ_INVALID_ID", {
+      id: String(sagaId),
+      why: "a saga id is a UUIDv7 in lower case",
+    });
   // Every row of every write asks this: digits are added up, for cutting them out as texts would cost more than all else.
   let time = 0;
   for (let i = 0; i < TIME_LENGTH; i++) {

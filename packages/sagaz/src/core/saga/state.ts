@@ -1,4 +1,13 @@
-import type { Deed, Parent, ParkReason, RecordedError, SagaStarted, Tries, UnwindCause } from "./events.ts";
+import type {
+  Deed,
+  Direction,
+  Parent,
+  ParkReason,
+  RecordedError,
+  SagaStarted,
+  Tries,
+  UnwindCause,
+} from "./events.ts";
 import type { RareMap } from "../rare-map.ts";
 import type { SagaStatus } from "./status.ts";
 
@@ -60,6 +69,13 @@ export interface Signal {
   readonly signalId: string | undefined;
 }
 
+/** A message to a participant. */
+export interface Asked {
+  readonly direction: Direction;
+  readonly attempt: number;
+  readonly at: number;
+}
+
 /** What the journal says about one step, or one item of a map step. */
 export interface StepState {
   readonly key: string;
@@ -80,6 +96,8 @@ export interface StepState {
   /** The step's clock starts here instead of at its dependencies' end, after a person's retry. */
   since: number | undefined;
   timerUntil: number | undefined;
+  /** Of a command step: its last message, until the status changes. */
+  asked: Asked | undefined;
   childId: string | undefined;
   childParked: string | undefined;
   childUndoRequested: boolean;
@@ -109,6 +127,7 @@ export function newStepState(key: string): StepState {
     retryAt: undefined,
     since: undefined,
     timerUntil: undefined,
+    asked: undefined,
     childId: undefined,
     childParked: undefined,
     childUndoRequested: false,
