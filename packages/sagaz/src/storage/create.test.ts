@@ -8,6 +8,8 @@ test("a URL names its storage", async () => {
     ["PostgreSQL://user@127.0.0.1:1/db", "PostgreSQL"],
     ["embedded:", "embedded PostgreSQL"],
     ["embedded:some/folder", "embedded PostgreSQL"],
+    ["redis://user@127.0.0.1:1/0", "Redis"],
+    ["rediss://user@127.0.0.1:1/0", "Redis"],
   ] as const) {
     expect((await createStorage(url)).name).toBe(name);
   }
@@ -16,7 +18,7 @@ test("a URL names its storage", async () => {
 test("an unknown scheme is refused, and the known ones are named", async () => {
   await expect(createStorage("mysql://root:secret@host/db")).rejects.toMatchObject({
     code: "SAGAZ_UNKNOWN_STORAGE",
-    details: { scheme: "mysql:", known: "postgres: postgresql: embedded: memory:" },
+    details: { scheme: "mysql:", known: "postgres: postgresql: embedded: redis: rediss: memory:" },
   });
   for (const url of ["", "no scheme at all", "constructor:x", "__proto__:x"])
     await expect(createStorage(url)).rejects.toMatchObject({ code: "SAGAZ_UNKNOWN_STORAGE" });
@@ -27,12 +29,15 @@ test("what is wrong is said without the password", async () => {
     (error: unknown) => error,
   );
   expect(unreadable).toMatchObject({ code: "SAGAZ_INVALID_OPTION" });
+  const stray = await createStorage("redis://user:100%s3cret@host").catch((error: unknown) => error);
+  expect(stray).toMatchObject({ code: "SAGAZ_INVALID_OPTION" });
   const storage = await createStorage("postgres://user:s3cret@127.0.0.1:1/db");
   const unreachable = await storage.start().catch((error: unknown) => error);
   expect(unreachable).toMatchObject({ code: "SAGAZ_STORAGE_UNAVAILABLE" });
   await storage.stop();
   const { inspect } = await import("node:util");
-  for (const error of [unreadable, unreachable]) expect(inspect(error, { depth: 9 })).not.toContain("s3cret");
+  for (const error of [unreadable, stray, unreachable])
+    expect(inspect(error, { depth: 9 })).not.toContain("s3cret");
 });
 
 test("a storage that was never started, or was stopped, says so", async () => {

@@ -1,3 +1,4 @@
+import { splitOptions, type Wanted } from "../../core/given-options.ts";
 import { PostgreSQLStorage, type PostgreSQLStorageOptions } from "../postgres/index.ts";
 import {
   startEmbeddedPostgres,
@@ -9,6 +10,13 @@ import { OwnPool } from "./own-pool.ts";
 /** Where the embedded server keeps its data, and how sagas are kept in it. */
 export interface EmbeddedPostgreSQLStorageOptions
   extends EmbeddedPostgresOptions, Omit<PostgreSQLStorageOptions, "pool"> {}
+
+const SERVER_WANTED: Wanted<EmbeddedPostgresOptions> = {
+  dataDir: "optional",
+  maxConnections: "optional",
+  startTimeoutMs: "optional",
+  binDir: "optional",
+};
 
 /**
  * Sagas in a PostgreSQL that needs no set-up: a real server from npm packages, with its data in a folder.
@@ -29,10 +37,11 @@ export class EmbeddedPostgreSQLStorage extends PostgreSQLStorage {
   #server: Promise<EmbeddedPostgres> | undefined;
 
   constructor(options: EmbeddedPostgreSQLStorageOptions = {}) {
-    const pool = new OwnPool(async () => (await this.#open()).url);
-    super({ ...options, pool });
+    const [ofServer, ofStorage] = splitOptions(options, SERVER_WANTED);
+    const pool = new OwnPool(async () => (await this.#open()).url, ofStorage.connectTimeoutMs);
+    super({ ...ofStorage, pool });
     this.#pool = pool;
-    this.#options = options;
+    this.#options = ofServer;
   }
 
   /** Starts the server, or joins it; then as every storage in PostgreSQL. */

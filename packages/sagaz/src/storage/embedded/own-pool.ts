@@ -13,15 +13,17 @@ interface EndablePool extends PgPool {
  * ended. The driver is loaded then and not before.
  */
 export class OwnPool extends EventEmitter implements PgPool {
-  readonly options: { readonly max: number };
+  readonly options = { max: 10 };
   #opened: Promise<EndablePool> | undefined;
   readonly #findUrl: () => Promise<string>;
 
+  readonly #connectTimeoutMs: number;
+
   /** `findUrl` is asked each time that the pool is opened. */
-  constructor(findUrl: () => Promise<string>, max = 10) {
+  constructor(findUrl: () => Promise<string>, connectTimeoutMs = 5_000) {
     super();
     this.#findUrl = findUrl;
-    this.options = { max };
+    this.#connectTimeoutMs = connectTimeoutMs;
   }
 
   async connect(): Promise<PgConnection> {
@@ -49,7 +51,13 @@ export class OwnPool extends EventEmitter implements PgPool {
     const { default: pg } = await loadDriver();
     const connectionString = await this.#findUrl();
     // A script that has nothing left to do may end although connections are open.
-    const pool = new pg.Pool({ connectionString, max: this.options.max, allowExitOnIdle: true });
+    const pool = new pg.Pool({
+      connectionString,
+      max: this.options.max,
+      // Else a server that takes connections and answers nothing would keep them, and `end` with them, for ever.
+      connectionTimeoutMillis: this.#connectTimeoutMs,
+      allowExitOnIdle: true,
+    });
     pool.on("connect", (connection) => this.emit("connect", connection));
     pool.on("error", (error) => {
       if (this.listenerCount("error") > 0) this.emit("error", error);

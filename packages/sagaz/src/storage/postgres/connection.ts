@@ -1,4 +1,6 @@
 import { isSagaError, SagaError } from "../../core/errors.ts";
+import { need } from "../../core/must.ts";
+import { copyOut } from "./copy-out.ts";
 import { breaksConnection, isFarewell, toSagaError, type Circumstances } from "./errors.ts";
 import type { PgConnection, PgPool, PgQuery, PgResult } from "./pool.ts";
 
@@ -68,12 +70,28 @@ export class OpenConnection {
     return (await this.send(statement, circumstances)).rows as readonly TextRow[];
   }
 
+  /** Runs several statements that travel as one text, and answers the rows of the last. */
+  async runLast(text: string, circumstances: Circumstances): Promise<readonly TextRow[]> {
+    const answers = (await this.send({ text }, circumstances)) as PgResult | readonly PgResult[];
+    const last = Array.isArray(answers) ? (answers as readonly PgResult[]).at(-1) : undefined;
+    return need(last, "several statements have an answer each").rows as readonly TextRow[];
+  }
+
   /** As {@link run}, with the whole answer. */
-  async send({ text, values = NONE }: Statement, circumstances: Circumstances): Promise<PgResult> {
+  send({ text, values = NONE }: Statement, circumstances: Circumstances): Promise<PgResult> {
+    return this.#ask(() => this.client.query({ text, values: [...values], types: rawText }), circumstances);
+  }
+
+  /** Runs a `COPY … TO STDOUT`, and answers what it brings. Throws as {@link run}. */
+  copyOut(text: string, circumstances: Circumstances): Promise<Buffer> {
+    return this.#ask(() => copyOut(this.client, text), circumstances);
+  }
+
+  async #ask<T>(call: () => Promise<T>, circumstances: Circumstances): Promise<T> {
     this.#mustBeUsable();
     this.#stayAwake();
     try {
-      const query = this.#inTurn(() => this.#query(text, values));
+      const query = this.#inTurn(() => this.#watch(call()));
       const { lockMs = 0, limitMs = this.#limits.writeTimeoutMs } = circumstances;
       return await within(query, limitMs + lockMs, "no answer");
     } catch (error) {
@@ -96,8 +114,8 @@ export class OpenConnection {
   }
 
   /** That the connection broke is known before the next in turn is sent. */
-  #query(text: string, values: readonly unknown[]): Promise<PgResult> {
-    return this.client.query({ text, values: [...values], types: rawText }).catch((error: unknown) => {
+  #watch<T>(answer: Promise<T>): Promise<T> {
+    return answer.catch((error: unknown) => {
       if (breaksConnection(error)) this.#isBroken = true;
       throw error;
     });
@@ -184,7 +202,7 @@ export async function rollBack(connection: OpenConnection): Promise<void> {
 }
 
 /** Waits for a promise, but not for ever. */
-function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+export function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${what} within ${timeoutMs} ms`)), timeoutMs);
     promise.finally(() => clearTimeout(timer)).then(resolve, reject);

@@ -126,6 +126,11 @@ export class Database {
     return this.#once(statement, false);
   }
 
+  /** The same for a `COPY … TO STDOUT`, which takes no parameters: its values stand in its text. */
+  copyOut(text: string): Promise<Buffer> {
+    return this.borrow((connection) => connection.copyOut(text, { commits: false }));
+  }
+
   /** Runs a statement that writes, in a transaction of its own, on any connection. */
   write(statement: Statement): Promise<readonly TextRow[]> {
     return this.#once(statement, true);

@@ -52,9 +52,8 @@ export class PostgresDeadLetters implements DeadLetterStorage {
       const rows = await connection.run({ text: sql.takeDeadLetters, values }, { commits: false });
       const letters = rows.map(toLetter).sort((a, b) => a.id - b.id);
       if (letters.length > 0) {
-        const events = letters.map(redrivenRow);
-        const parameters = [this.#database.now(), null, ...events.flatMap(toParameters)];
-        await connection.run({ text: toInsert(sql, events.length), values: parameters }, { commits: false });
+        const insert = toInsert(sql, letters.map(redrivenRow), { now: this.#database.now(), holdMs: null });
+        await connection.run(insert, { commits: false });
       }
       return letters.map(({ id }) => id);
     });

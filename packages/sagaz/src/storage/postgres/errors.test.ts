@@ -11,6 +11,7 @@ test.for([
   ["22021", "SAGAZ_STORAGE_REFUSED"], // a character that cannot be stored
   ["23502", "SAGAZ_STORAGE_REFUSED"],
   ["42501", "SAGAZ_STORAGE_REFUSED"], // rights
+  ["3F000", "SAGAZ_STORAGE_REFUSED"], // no such schema
   ["54000", "SAGAZ_STORAGE_REFUSED"], // too large
   ["25006", "SAGAZ_STORAGE_READ_ONLY"],
   ["40001", "SAGAZ_STORAGE_UNAVAILABLE"],

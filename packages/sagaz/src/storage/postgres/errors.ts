@@ -85,13 +85,13 @@ const ownCodes: Readonly<Record<string, SagaErrorCode>> = {
   SZ002: "SAGAZ_CONFLICT",
   SZ003: "SAGAZ_DEFINITION_CHANGED",
 };
-const refusedClasses = new Set(["0A", "22", "23", "42", "44", "54"]);
+const refusedClasses = new Set(["0A", "22", "23", "3F", "42", "44", "54"]);
 
 function codeOf({ code }: ServerError): SagaErrorCode {
   if (code === "25006") return "SAGAZ_STORAGE_READ_ONLY";
   // A statement before this one has failed: the transaction can only roll back, and would again.
   if (code === "25P02") return "SAGAZ_STORAGE_REFUSED";
-  // Data that does not fit, rights that are missing: the same call fails again. What is left (no memory, disk full,
+  // Data that does not fit, rights or a schema that are missing: the same call fails again. What is left (no memory, disk full,
   // too many connections, deadlock, lock or statement timeout, an error inside the server) may pass.
   return refusedClasses.has(code.slice(0, 2)) ? "SAGAZ_STORAGE_REFUSED" : "SAGAZ_STORAGE_UNAVAILABLE";
 }

@@ -42,6 +42,41 @@ test("a consumer that stands still in the middle does not keep its messages from
   await expect(frozen).rejects.toMatchObject({ code: "SAGAZ_STORAGE_UNAVAILABLE" });
 });
 
+test("a handler whose statement waits for a lock for ever fails in time, and lets the others of its batch go on", async () => {
+  const { storage, pool } = await open();
+  await pool.query("create table stock (left_over integer); insert into stock values (1)");
+  const holder = await pool.connect();
+  await holder.query("begin; update stock set left_over = 0");
+  const inbox = new ConsumerInbox({ storage, consumerName: "billing", handlerTimeoutMs: 100 });
+  const results = await inbox.processBatch(
+    [toMessage("e-1"), toMessage("e-2")],
+    async (_, { tx, message }) => {
+      if (message.eventId === "e-2") await tx("update stock set left_over = 2");
+    },
+  );
+  expect(results).toMatchObject([
+    { status: "processed", isDuplicate: false },
+    { status: "failed", error: { code: "SAGAZ_HANDLER_TIMEOUT" } },
+  ]);
+  await holder.query("commit");
+  holder.release();
+});
+
+test.each(["rollback", "commit", "select 1; rollback"])(
+  "a handler that ends the transaction (%s) has failed, and is not noted as done",
+  async (end) => {
+    const { storage, pool } = await open();
+    await pool.query("create table stock (left_over integer)");
+    const inbox = new ConsumerInbox({ storage, consumerName: "billing" });
+    const handling = inbox.processIdempotent(toMessage("e-1"), async (_, { tx }) => {
+      await tx(end).catch(() => {});
+      await tx("insert into stock values (1)").catch(() => {});
+    });
+    await expect(handling).rejects.toThrow("ended the transaction");
+    expect((await pool.query("select from stock")).rowCount).toBe(0);
+  },
+);
+
 test("a handler that fails because its connection does has not failed", async () => {
   const { storage } = await open();
   const inbox = new ConsumerInbox({ storage, consumerName: "billing" });

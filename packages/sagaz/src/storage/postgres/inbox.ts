@@ -7,16 +7,29 @@ import { commit, rollBack } from "./connection.ts";
 import type { OpenConnection } from "./connection.ts";
 import type { Database } from "./database.ts";
 import { toSagaError } from "./errors.ts";
+import { toArrayText, withLiterals } from "./literals.ts";
+import type { Literal } from "./literals.ts";
+import type { Sql } from "./render-sql.ts";
 import { openRunner } from "./sql-runner.ts";
 
 /** No setting of PostgreSQL's is larger. */
 const settingMax = 2_147_483_647;
 
 /** Runs a statement of ours inside the transaction, and answers its rows. */
-type Run = (
-  text: string,
-  values: readonly unknown[],
-) => Promise<readonly Readonly<Record<string, unknown>>[]>;
+type Run = (text: string, values: readonly unknown[]) => Promise<readonly Row[]>;
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** The transaction that messages are noted in. */
+interface Noting {
+  readonly request: InboxRequest;
+  /** What noting them answered: {@link Known} of those that are new, and perhaps of others. */
+  readonly noted: readonly Row[];
+  readonly run: Run;
+}
+
+/** What is known of a message: its columns, by place. */
+type Known = readonly [eventId: string, became: "new" | "known", result: string | null];
 
 /** What consumers have processed. */
 export class PostgresInbox implements InboxStorage {
@@ -31,16 +44,19 @@ export class PostgresInbox implements InboxStorage {
     work: InboxWork,
   ): Promise<readonly InboxAnswer[]> {
     const idleMsMax = Math.min(Math.ceil(request.idleMsMax), settingMax);
+    const begin = toBegin(idleMsMax);
     return this.#database.transactions.pass(() =>
       this.#database.borrow(async (connection) => {
-        // Else the server would wait for who is frozen or cut off, and the others of its name for the notes it holds.
-        const begin = `begin; set local idle_in_transaction_session_timeout = ${idleMsMax}`;
-        await connection.run({ text: begin }, { commits: false });
-        const runner = openRunner(connection);
+        const runner = openRunner(connection, "a handler");
         const run: Run = (text, values) => connection.run({ text, values }, { commits: false });
         let answers: readonly InboxAnswer[];
         try {
-          answers = await this.#processWith(run, request, (fresh) => work(runner.tx, fresh));
+          const note = withLiterals(...this.#toNote(request));
+          const noted = await connection.runLast(`${begin}; ${note}`, { commits: false });
+          answers = await processNoted(this.#database.sql, { request, noted, run }, (fresh) =>
+            work(runner.tx, fresh),
+          );
+          runner.mustBeWhole();
         } catch (error) {
           runner.close();
           throw await rolledBack(connection, error);
@@ -62,89 +78,95 @@ export class PostgresInbox implements InboxStorage {
         throw toSagaError(error, { commits: false });
       }
     };
-    return this.#processWith(run, request, (fresh) => work(tx, fresh));
+    const noted = await run(...this.#toNote(request));
+    return processNoted(this.#database.sql, { request, noted, run }, (fresh) => work(tx, fresh));
   }
 
   /** Notes first: whoever comes second waits here until the first has committed, or given up. */
-  async #processWith(
-    run: Run,
-    request: InboxRequest,
-    work: (fresh: readonly number[]) => Promise<readonly (string | null)[]>,
-  ): Promise<readonly InboxAnswer[]> {
-    const { messages } = request;
-    const noted = new Set((await this.#note(run, request)).map((row) => toValues(row)[0]));
-    const places = messages.map((_, n) => n);
-    const fresh = places.filter((n) => noted.has(messages[n]?.eventId));
-    const results = fresh.length === 0 ? [] : await work(fresh);
-    must(results.length === fresh.length, "each new message has a result");
-    await this.#keep(run, request, new Map(fresh.map((n, place) => [n, results[place] ?? null])));
-    const known = fresh.length === messages.length ? undefined : await this.#known(run, request);
-    const answers = new Map(
-      fresh.map((n, place) => [n, { isDuplicate: false, result: results[place] ?? null }]),
-    );
-    return places.map((n) => {
-      const { eventId } = need(messages[n], "it is a place of the list");
-      return answers.get(n) ?? { isDuplicate: true, result: known?.get(eventId) ?? null };
-    });
-  }
-
-  #note(run: Run, { consumerName, messages }: InboxRequest): ReturnType<Run> {
+  #toNote({ consumerName, messages }: InboxRequest): [text: string, values: readonly Literal[]] {
     const { sql } = this.#database;
     const now = this.#database.now();
     const [first, second] = messages;
-    if (first && !second)
-      return run(sql.noteOneProcessed, [
-        consumerName,
-        first.eventId,
-        first.sourceTopic,
-        first.eventType,
-        now,
-      ]);
-    return run(sql.noteProcessed, [
-      consumerName,
-      textArray(messages.map(({ eventId }) => eventId)),
-      textArray(messages.map(({ sourceTopic }) => sourceTopic)),
-      textArray(messages.map(({ eventType }) => eventType)),
-      now,
-    ]);
-  }
-
-  /** Most handlers return nothing: then there is nothing to write. */
-  async #keep(
-    run: Run,
-    { consumerName, messages }: InboxRequest,
-    results: ReadonlyMap<number, string | null>,
-  ): Promise<void> {
-    const { sql } = this.#database;
-    const ids: string[] = [];
-    const texts: string[] = [];
-    for (const [n, result] of results) {
-      if (result === null) continue;
-      ids.push(need(messages[n], "it is a place of the list").eventId);
-      texts.push(result);
+    if (first && !second) {
+      const { eventId, sourceTopic, eventType } = first;
+      return [sql.noteOneProcessed, [consumerName, eventId, sourceTopic, eventType, now]];
     }
-    if (ids.length === 0) return;
-    if (messages.length === 1) await run(sql.keepResult, [consumerName, ids[0], texts[0]]);
-    else await run(sql.keepResults, [consumerName, textArray(ids), textArray(texts)]);
-  }
-
-  async #known(
-    run: Run,
-    { consumerName, messages }: InboxRequest,
-  ): Promise<ReadonlyMap<string, string | null>> {
-    const { sql } = this.#database;
-    const ids = messages.map(({ eventId }) => eventId);
-    const rows =
-      ids.length === 1
-        ? await run(sql.keptResult, [consumerName, ids[0]])
-        : await run(sql.keptResults, [consumerName, textArray(ids)]);
-    return new Map(rows.map(toValues) as [eventId: string, result: string | null][]);
+    const columns = [
+      messages.map(({ eventId }) => eventId),
+      messages.map(({ sourceTopic }) => sourceTopic),
+      messages.map(({ eventType }) => eventType),
+    ];
+    return [sql.noteProcessed, [consumerName, ...columns.map(toArrayText), now]];
   }
 }
 
+/**
+ * Else the server would wait for who is frozen or cut off, or for a statement of the handler's that waits for a lock, and the
+ * others of its name for the notes it holds. A shorter time for statements, which the role or the database has, stays.
+ */
+function toBegin(ms: number): string {
+  return `begin; set local idle_in_transaction_session_timeout = ${ms};
+    select set_config('statement_timeout', '${ms}', true) where current_setting('statement_timeout') = '0'`;
+}
+
+async function processNoted(
+  sql: Sql,
+  noting: Noting,
+  work: (fresh: readonly number[]) => Promise<readonly (string | null)[]>,
+): Promise<readonly InboxAnswer[]> {
+  const { messages } = noting.request;
+  const known = new Map<string, Known>();
+  const learn = (rows: readonly Row[]) => {
+    for (const values of rows.map(toKnown)) known.set(values[0], values);
+  };
+  learn(noting.noted);
+  const results = new Map<string, string | null>();
+  const fresh = [...messages.keys()].filter((n) => known.get(messages[n]?.eventId ?? "")?.[1] === "new");
+  const worked = fresh.length === 0 ? [] : await work(fresh);
+  must(worked.length === fresh.length, "each new message has a result");
+  for (const [place, n] of fresh.entries())
+    results.set(need(messages[n], "it is a place of the list").eventId, worked[place] ?? null);
+  await keep(sql, noting, results);
+  const unknown = messages.filter(({ eventId }) => !known.has(eventId)).map(({ eventId }) => eventId);
+  if (unknown.length > 0) learn(await lookUp(sql, noting, unknown));
+  return messages.map(({ eventId }) => {
+    const result = results.get(eventId);
+    if (result !== undefined) return { isDuplicate: false, result };
+    return { isDuplicate: true, result: known.get(eventId)?.[2] ?? null };
+  });
+}
+
+/** Most handlers return nothing: then there is nothing to write. */
+async function keep(
+  sql: Sql,
+  { request: { consumerName, messages }, run }: Noting,
+  results: ReadonlyMap<string, string | null>,
+): Promise<void> {
+  const kept = [...results].filter(([, result]) => result !== null) as [string, string][];
+  const [first] = kept;
+  if (!first) return;
+  if (messages.length === 1) await run(sql.keepResult, [consumerName, ...first]);
+  else
+    await run(sql.keepResults, [
+      consumerName,
+      textArray(kept.map(([id]) => id)),
+      textArray(kept.map(([, result]) => result)),
+    ]);
+}
+
+/** What another transaction had noted while ours waited for it was not there yet when our statement began to look. */
+function lookUp(
+  sql: Sql,
+  { request: { consumerName, messages }, run }: Noting,
+  ids: readonly string[],
+): Promise<readonly Row[]> {
+  if (messages.length === 1) return run(sql.keptResult, [consumerName, ids[0]]);
+  return run(sql.keptResults, [consumerName, textArray(ids)]);
+}
+
 /** By their places: what a library of the user's makes of a column's name, camel case say, is not ours to know. */
-function toValues(row: Readonly<Record<string, unknown>>): readonly unknown[] {
-  return Object.values(row);
+function toKnown(row: Row): Known {
+  return Object.values(row) as unknown as Known;
 }
 
 /** A handler that failed because the connection did is no handler that failed. */

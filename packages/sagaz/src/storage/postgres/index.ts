@@ -1,4 +1,6 @@
+import { LIMITS } from "../../core/definition/policies.ts";
 import { SagaError } from "../../core/errors.ts";
+import { givenOptions, type Wanted } from "../../core/given-options.ts";
 import type {
   Hint,
   JournalStore,
@@ -10,12 +12,19 @@ import type {
   UpkeepStore,
 } from "../../ports/storage.ts";
 import type { DeadLetterStorage } from "../../ports/dead-letters.ts";
+import type { FlowStorage } from "../../ports/flows.ts";
 import type { InboxStorage } from "../../ports/inbox.ts";
+import type { EventStreams } from "../../ports/event-stream.ts";
 import type { OutboxStorage } from "../../ports/outbox.ts";
+import { PostgresEventStreams } from "./cdc/postgres-event-streams.ts";
+import type { PgReplicationClient } from "./cdc/replication-client.ts";
+import type { ParticipantStorage } from "../../ports/participants.ts";
 import type { DoubtfulClaims } from "./claims.ts";
 import { Database } from "./database.ts";
 import { Hints } from "./hints.ts";
+import { Retention } from "./retention.ts";
 import { PostgresDeadLetters } from "./dead-letters.ts";
+import { PostgresFlows } from "./flows.ts";
 import { PostgresInbox } from "./inbox.ts";
 import { PostgresJournal } from "./journal.ts";
 import { PostgresLeases } from "./leases.ts";
@@ -23,10 +32,20 @@ import { PostgresMailbox } from "./mailbox.ts";
 import { checkMigrated, migrate } from "./migrate.ts";
 import { connectionsHeld, poolSizeOf, type PgConnection, type PgPool } from "./pool.ts";
 import { PostgresOutbox } from "./outbox.ts";
+import { PostgresParticipants } from "./participants.ts";
 import { PostgresQueries } from "./queries.ts";
 import { PostgresUpkeep } from "./upkeep.ts";
 
-export type { PgConnection, PgNotification, PgPool, PgQuery, PgResult } from "./pool.ts";
+export type { PgReplicationClient } from "./cdc/replication-client.ts";
+export type {
+  PgConnection,
+  PgNotification,
+  PgPool,
+  PgQuery,
+  PgResult,
+  PgSubmittable,
+  PgWire,
+} from "./pool.ts";
 
 /** How sagas are kept in PostgreSQL. Times are in milliseconds. */
 export interface PostgreSQLStorageOptions {
@@ -45,11 +64,50 @@ export interface PostgreSQLStorageOptions {
   readonly connectTimeoutMs?: number;
   /** How far the time in a new saga's id may be from the database's clock. Default 300,000. */
   readonly idSkewMsMax?: number;
+  /**
+   * Days that sagas are kept after the month of their start, with their journals and idempotency keys; from 62 on. A month
+   * leaves whole, and stays as long as one of its sagas has not ended, or is the child of one that has not. This, and how
+   * the outbox's log is kept, stands in the database: a process that sets none of it goes by what others have set last. Default 366.
+   */
+  readonly endedKeptDays?: number;
+  /**
+   * Days that the outbox's log is kept, from 1 to 34: consumers recognise what is published again for 35. A day of which an
+   * event still waits stays longer. Default 30.
+   */
+  readonly outboxKeptDays?: number;
+  /**
+   * `drop`: older days of the log are dropped. `archive`: they leave it as tables `saga_outbox_archive_YYYY_MM_DD`, which
+   * are yours to move and to drop. Default `drop`.
+   */
+  readonly oldOutboxDays?: "drop" | "archive";
   /** Called with a sentence when something works less well than it could; never with a secret. Default: nothing. */
   readonly onNotice?: (notice: string) => void;
+  /**
+   * Makes a client of `pg` on a direct connection for logical replication: `new pg.Client({ connectionString, replication:
+   * "database" })`. Needed for `delivery: "cdc"` only where the pool goes through a pooler. Default: to where the pool goes.
+   */
+  readonly replicationClient?: () => PgReplicationClient;
   /** For tests: milliseconds since 1970, in place of the database's clock, which is the default. */
   readonly now?: () => number;
 }
+
+const WANTED: Wanted<PostgreSQLStorageOptions> = {
+  pool: {
+    has: ["connect", "on", "removeListener"],
+    rule: "it must be a pool of pg: new pg.Pool({ connectionString })",
+  },
+  schema: "optional",
+  migrate: "optional",
+  writeTimeoutMs: { from: 1, to: LIMITS.attemptTimeoutMsMax },
+  connectTimeoutMs: { from: 1, to: LIMITS.attemptTimeoutMsMax },
+  idSkewMsMax: { from: 0 },
+  endedKeptDays: "optional",
+  outboxKeptDays: "optional",
+  oldOutboxDays: "optional",
+  onNotice: "function",
+  replicationClient: "function",
+  now: "function",
+};
 
 /** What is held besides the listener, and one to read. */
 const poolSizeLeast = connectionsHeld;
@@ -63,11 +121,16 @@ const poolSizeLeast = connectionsHeld;
  * @example
  * const storage = new PostgreSQLStorage({ pool: new pg.Pool({ connectionString }) });
  *
- * @throws SagaError `SAGAZ_INVALID_OPTION` for a schema name that is not plain, `SAGAZ_POOL_TOO_SMALL`.
+ * @throws SagaError `SAGAZ_INVALID_OPTION` for a schema name that is not plain and for a pool in pipeline mode,
+ * `SAGAZ_POOL_TOO_SMALL`.
  */
 export class PostgreSQLStorage implements SagaStorage {
   readonly name: string = "PostgreSQL";
-  readonly can: StorageAbilities = { joinTransaction: true, transactionalSteps: true };
+  readonly can: StorageAbilities = {
+    joinTransaction: true,
+    transactionalSteps: true,
+    participants: true,
+  };
   readonly journal: JournalStore;
   readonly leases: LeaseStore;
   readonly mailbox: MailboxStore;
@@ -76,13 +139,18 @@ export class PostgreSQLStorage implements SagaStorage {
   readonly outbox: OutboxStorage;
   readonly inbox: InboxStorage;
   readonly deadLetters: DeadLetterStorage;
+  readonly flows: FlowStorage;
+  readonly eventStreams: EventStreams;
+  readonly participants: ParticipantStorage;
   readonly #database: Database;
   readonly #hints: Hints;
   readonly #migrates: boolean;
+  readonly #retention: Retention;
   readonly #makePartitions: () => Promise<void>;
   #starting: Promise<void> | undefined;
 
-  constructor(options: PostgreSQLStorageOptions) {
+  constructor(written: PostgreSQLStorageOptions) {
+    const options = givenOptions("PostgreSQLStorage", written, WANTED);
     const database = new Database({
       pool: checkPool(options.pool),
       schema: checkSchema(options.schema ?? "sagaz"),
@@ -93,7 +161,9 @@ export class PostgreSQLStorage implements SagaStorage {
     });
     const hints = new Hints(database, options.onNotice ?? (() => {}));
     const doubtful: DoubtfulClaims = new Map();
-    const upkeep = new PostgresUpkeep({ database, doubtful });
+    const retention = new Retention(database, options);
+    const upkeep = new PostgresUpkeep({ database, doubtful, retention });
+    this.#retention = retention;
     this.#database = database;
     this.#hints = hints;
     this.#migrates = options.migrate ?? true;
@@ -106,6 +176,9 @@ export class PostgreSQLStorage implements SagaStorage {
     this.outbox = new PostgresOutbox({ database, hints });
     this.inbox = new PostgresInbox({ database });
     this.deadLetters = new PostgresDeadLetters({ database, hints });
+    this.flows = new PostgresFlows({ database });
+    this.eventStreams = new PostgresEventStreams({ database, hints, newClient: options.replicationClient });
+    this.participants = new PostgresParticipants({ database });
   }
 
   /**
@@ -151,6 +224,7 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#database.allow();
     await (this.#migrates ? migrate(this.#database) : checkMigrated(this.#database));
     await this.#makePartitions();
+    await this.#retention.set();
     this.#hints.open();
   }
 }
@@ -168,7 +242,14 @@ function shield(connection: PgConnection): void {
 function checkPool(pool: PgPool): PgPool {
   const size = poolSizeOf(pool);
   if (size < poolSizeLeast) throw new SagaError("SAGAZ_POOL_TOO_SMALL", { size, needed: poolSizeLeast });
-  return pool;
+  if (pool.options?.pipeline !== true) return pool;
+  // It takes no query of somebody else's making, as which events are read; and what is queued behind a lock would wait too.
+  throw new SagaError("SAGAZ_INVALID_OPTION", {
+    where: "PostgreSQLStorage",
+    option: "pool",
+    value: "a pool with pipeline: true",
+    rule: "give the storage a pool of its own without it",
+  });
 }
 
 /** The name goes into every statement: only what needs no care is taken. */

@@ -98,8 +98,9 @@ export class PostgresJournal implements JournalStore {
       // A worker that stalls in the middle must not hold up the takeover of its sagas.
       const begin = `begin; set local idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)}`;
       await connection.run({ text: begin }, { commits: false });
-      const runner = openRunner(connection);
+      const runner = openRunner(connection, "a step");
       const append = async (batch: AppendBatch) => {
+        runner.mustBeWhole();
         const write = toWrite(this.#database, batch);
         const rows = await connection.run(write.statement, { commits: false });
         appended.push({ epoch: batch.epoch, write });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
 import pg from "pg";
 import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
 import { PostgreSQLStorage, type PostgreSQLStorageOptions } from "./index.ts";
@@ -172,5 +172,13 @@ test("schema names that need care, and pools that are too small, are refused at 
   const small = new pg.Pool({ max: 4 });
   expect(() => new PostgreSQLStorage({ pool: small })).toThrow(
     expect.objectContaining({ code: "SAGAZ_POOL_TOO_SMALL", details: { size: 4, needed: 5 } }) as Error,
+  );
+});
+
+test("a pool in pipeline mode is refused", async () => {
+  const pool = new pg.Pool({ connectionString: inject("postgresUrl"), pipeline: true });
+  onTestFinished(() => pool.end());
+  expect(() => new PostgreSQLStorage({ pool })).toThrow(
+    expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }) as Error,
   );
 });

@@ -1,5 +1,8 @@
 import type { OutboxRow } from "../../ports/outbox.ts";
 import { ColumnsWriter } from "./binary-arrays.ts";
+import type { Statement } from "./connection.ts";
+import { toArrayText, withLiterals } from "./literals.ts";
+import type { Literal } from "./literals.ts";
 import type { Sql } from "./render-sql.ts";
 
 /** An `outbox_columns`. */
@@ -23,11 +26,16 @@ export function outboxColumns(events: readonly OutboxRow[]): Buffer {
 }
 
 /** The same as plain parameters, which any driver can send. */
-export function toParameters(event: OutboxRow): readonly (string | number | null)[] {
+export function toParameters(event: OutboxRow): readonly Literal[] {
+  return [...toFields(event), textOf(event), bytesOf(event)];
+}
+
+/** All but the payload. */
+function toFields(event: OutboxRow): readonly Literal[] {
   const { shard, eventId, topic, key, type, source, aggregateType, aggregateId } = event;
   const { correlationId, sagaId, traceparent, headers } = event;
   const ids = [aggregateType, aggregateId, correlationId, sagaId, traceparent];
-  return [shard, eventId, topic, key, type, source, ...ids, headers, textOf(event), bytesOf(event)];
+  return [shard, eventId, topic, key, type, source, ...ids, headers];
 }
 
 function textOf({ payload }: OutboxRow): string | null {
@@ -38,19 +46,30 @@ function bytesOf({ payload }: OutboxRow): string | null {
   return typeof payload === "string" ? null : Buffer.from(payload).toString("base64");
 }
 
-/** The statement that adds so many events: a time, for how long they are held (or null), then their parameters. */
-export function toInsert({ addEventsHead, addEventsTail }: Sql, count: number): string {
-  const rows = Array.from({ length: count }, (_, row) => toValues(row * columnCasts.length));
-  return `${addEventsHead} values ${rows.join(", ")} ${addEventsTail}`;
+/** When events are added: the time, null for the database's; and how long they are held, null for not at all. */
+export interface When {
+  readonly now: string | null;
+  readonly holdMs: number | null;
 }
 
-/** Types of the columns in the order of {@link toParameters}; the last one comes as base64. */
-const columnCasts = ["smallint", ...Array.from({ length: 12 }, () => "text"), "bytes"];
+/** The statement that adds events in a transaction of whomever. Those that are held are answered. */
+export function toInsert(
+  { addEvent, addHeldEvent, addEvents }: Sql,
+  events: readonly OutboxRow[],
+  { now, holdMs }: When,
+): Required<Statement> {
+  const [first, second] = events;
+  if (!first || second) {
+    const all = events.map((event) => [toFields(event), textOf(event), bytesOf(event)]);
+    return { text: addEvents, values: [now, holdMs, JSON.stringify(all)] };
+  }
+  const values = [toArrayText(toFields(first)), textOf(first), bytesOf(first)];
+  if (holdMs === null) return { text: addEvent, values: [now, ...values] };
+  return { text: addHeldEvent, values: [now, holdMs, ...values] };
+}
 
-function toValues(first: number): string {
-  const values = columnCasts.map((cast, column) => {
-    const parameter = `$${first + column + 3}`; // the first ones are the time and the hold
-    return cast === "bytes" ? `decode(${parameter}::text, 'base64')` : `${parameter}::${cast}`;
-  });
-  return `(coalesce($1::timestamptz, clock_timestamp()), ${values.join(", ")})`;
+/** The same as one text, for a connection that takes several statements at once. */
+export function toText(sql: Sql, events: readonly OutboxRow[], when: When): string {
+  const { text, values } = toInsert(sql, events, when);
+  return withLiterals(text, values as readonly Literal[]);
 }

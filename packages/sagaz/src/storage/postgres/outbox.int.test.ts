@@ -59,15 +59,22 @@ async function add(
   key: string,
 ): Promise<number> {
   const { tx, end } = await begin(pool);
-  const { ids } = await storage.outbox.addIn(tx, [toRow(key)]);
+  const id = await addIn(storage, tx, key);
   await end("commit");
-  return ids[0]!;
+  return id;
+}
+
+/** Adds one in this transaction; answers its id. */
+async function addIn(storage: PostgreSQLStorage, tx: SqlRunner, key: string): Promise<number> {
+  await storage.outbox.addIn(tx, [toRow(key)]);
+  const [row] = await tx("select currval('sagaz.saga_outbox_id')::text as id");
+  return Number(row?.["id"]);
 }
 
 test("an event that comes to light while its key is held, and was written before what it is held for, is found afterwards", async () => {
   const town = await open(inject("postgresUrl"));
   const early = await begin(town.pool);
-  const [earlyId] = (await town.storage.outbox.addIn(early.tx, [toRow("k")])).ids;
+  const earlyId = await addIn(town.storage, early.tx, "k");
   const lateId = await add(town, "k");
   expect(await town.take()).toEqual([lateId]);
   await early.end("commit");

@@ -1,7 +1,9 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { must } from "../../core/must.ts";
+import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type {
   AddedEvents,
+  AddText,
   Backlog,
   HeldEvent,
   OutboxRow,
@@ -11,17 +13,21 @@ import type {
   ShardShare,
   TakeRequest,
 } from "../../ports/outbox.ts";
+import type { NewMail } from "../../ports/storage.ts";
 import { int4Array, int8Array, textArray } from "./binary-arrays.ts";
-import type { TextRow } from "./connection.ts";
+import { toTime } from "./database.ts";
 import type { Database } from "./database.ts";
 import { toSagaError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
-import { toInsert, toParameters } from "./outbox-columns.ts";
+import { toArrayText, withLiterals } from "./literals.ts";
+import { toInsert, toText } from "./outbox-columns.ts";
+import type { When } from "./outbox-columns.ts";
 import { storable } from "./storable.ts";
+import { toEvents } from "./taken-events.ts";
 import { UndecidedIds } from "./undecided-ids.ts";
 
-/** Parameters of one statement are counted by 16 bits. */
-const eventsPerStatement = 1_000;
+/** They travel as one text, and the largest events are of 1 MB. */
+const eventsPerStatement = 200;
 
 /** Behind so many pending events nobody looks which of them come first. */
 const lookedThroughMax = 1_000;
@@ -53,22 +59,28 @@ export class PostgresOutbox implements OutboxStorage {
   }
 
   async addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs = 0): Promise<AddedEvents> {
-    const ids: number[] = [];
-    let createdAt = 0;
+    const added: Readonly<Record<string, unknown>>[] = [];
     try {
-      for (let i = 0; i < events.length; i += eventsPerStatement) {
-        const some = events.slice(i, i + eventsPerStatement);
-        const values = [this.#database.now(), holdMs === 0 ? null : holdMs, ...some.flatMap(toParameters)];
-        const rows = await tx(toInsert(this.#database.sql, some.length), values);
-        ids.push(...rows.map((row) => Number(row["id"])));
-        createdAt = Number(rows[0]?.["at"]);
+      for (const some of inLots(events)) {
+        const { text, values } = toInsert(this.#database.sql, some, this.#when(holdMs));
+        added.push(...(await tx(text, values)));
       }
     } catch (error) {
       // Whatever went wrong, it is in the caller's transaction: nothing of ours was committed.
       throw toSagaError(error, { commits: false });
     }
     if (holdMs === 0) this.#hints.tell("outbox");
-    return { ids: ids.sort((a, b) => a - b), createdAt };
+    return toAdded(added);
+  }
+
+  toText(events: readonly OutboxRow[], holdMs = 0): AddText {
+    const texts = inLots(events).map((some) => toText(this.#database.sql, some, this.#when(holdMs)));
+    if (holdMs === 0) this.#hints.tell("outbox");
+    return { text: texts.join("; "), read: toAdded };
+  }
+
+  #when(holdMs: number): When {
+    return { now: this.#database.now(), holdMs: holdMs === 0 ? null : holdMs };
   }
 
   async behindOthers(events: readonly HeldEvent[]): Promise<readonly number[]> {
@@ -129,15 +141,15 @@ export class PostgresOutbox implements OutboxStorage {
     lookBack(place, held);
     const inFlight = new Set(allInFlight.filter((id) => id > place.after));
     const mostRows = limit + inFlight.size;
-    const values = [place.after, maskOf(shards), mostRows, textArray(held), this.#database.now()];
-    const rows = await this.#database.read({ text: this.#database.sql.takeEvents, values });
-    const fresh = rows.map(toEvent).filter(({ id }) => !inFlight.has(id));
+    const values = [place.after, maskOf(shards), mostRows, toArrayText(held), this.#database.now()];
+    const rows = toEvents(await this.#database.copyOut(withLiterals(this.#database.sql.takeEvents, values)));
+    const fresh = inFlight.size === 0 ? rows : rows.filter(({ id }) => !inFlight.has(id));
     // Some of what was in flight when this began is settled by now, and has left room for more than was asked for.
     const events = fresh.slice(0, limit);
     const isAll = rows.length < mostRows && events.length === fresh.length;
     const readTo = isAll
       ? decided
-      : Number((events.length < fresh.length ? events.at(-1)?.id : rows.at(-1)?.["id"]) ?? 0);
+      : Number((events.length < fresh.length ? events.at(-1)?.id : rows.at(-1)?.id) ?? 0);
     // All that is decided, as far as this has read, is known now: in flight, held, or among these.
     place.after = Math.max(place.after, Math.min(decided, readTo));
     return events;
@@ -151,13 +163,10 @@ export class PostgresOutbox implements OutboxStorage {
     return place;
   }
 
-  async settle({ epoch, sent, failed, dead }: Settlement): Promise<void> {
-    const delays = failed.map(({ id, attempts, delayMs, error }) => {
-      return { id, attempts, delay: delayMs, error: storable(error) };
-    });
-    const letters = dead.map((one) => ({ ...one, error: storable(one.error) }));
-    const values = [epoch, this.#database.now(), int8Array(sent), toJson(delays), toJson(letters)];
+  async settle({ epoch, ...settlement }: Settlement): Promise<void> {
+    const values = [epoch, ...toSettlementValues(this.#database, settlement)];
     await this.#database.write({ text: this.#database.sql.settleEvents, values });
+    hintTold(this.#hints, settlement);
   }
 
   async backlog(): Promise<Backlog> {
@@ -170,6 +179,21 @@ export class PostgresOutbox implements OutboxStorage {
       dead: Number(row["dead"]),
     };
   }
+}
+
+function inLots(events: readonly OutboxRow[]): readonly (readonly OutboxRow[])[] {
+  const lots: OutboxRow[][] = [];
+  for (let i = 0; i < events.length; i += eventsPerStatement)
+    lots.push(events.slice(i, i + eventsPerStatement));
+  return lots;
+}
+
+/** Each row has an id and a time. */
+function toAdded(rows: readonly Readonly<Record<string, unknown>>[]): AddedEvents {
+  const added = rows.map((row) => String(row["added"]).split(" ").map(Number));
+  const ids = added.map(([id = 0]) => id).sort((a, b) => a - b);
+  // 0 is the id of what is not for the caller to send, whatever else was added before.
+  return { ids: ids.includes(0) ? [] : ids, createdAt: added[0]?.[1] ?? 0 };
 }
 
 /** What came to light of a key while it was left out is to be found once it is not, though ids have been decided since. */
@@ -190,28 +214,31 @@ function maskOf(shards: readonly number[]): string {
   return BigInt.asIntN(64, mask).toString();
 }
 
-function toEvent(row: TextRow): PendingEvent {
-  const text = (name: string) => row[name] ?? null;
-  const bytes = row["payload_bytes"] ?? null;
-  return {
-    id: Number(row["id"]),
-    createdAt: Number(row["created_ms"]),
-    attempts: Number(row["attempts"]),
-    waitMs: Number(row["wait_ms"] ?? 0),
-    shard: Number(row["shard"]),
-    eventId: String(row["event_id"]),
-    topic: String(row["topic"]),
-    key: String(row["key"]),
-    type: String(row["type"]),
-    source: String(row["source"]),
-    aggregateType: text("aggregate_type"),
-    aggregateId: text("aggregate_id"),
-    correlationId: text("correlation_id"),
-    sagaId: text("saga_id"),
-    traceparent: text("traceparent"),
-    headers: text("headers"),
-    payload: bytes === null ? String(row["payload"]) : Buffer.from(bytes.slice(2), "hex"),
-  };
+/** When, what was sent, what failed, what is dead: as `settle_events` wants to be told. */
+export function toSettlementValues(
+  database: Database,
+  { sent, failed, dead }: Omit<Settlement, "epoch">,
+): readonly unknown[] {
+  const delays = failed.map(({ id, attempts, delayMs, error }) => {
+    return { id, attempts, delay: delayMs, error: storable(error) };
+  });
+  const letters = dead.map(({ mail, error, ...one }) => ({
+    ...one,
+    error: storable(error),
+    ...(mail ? toMailFields(mail) : {}),
+  }));
+  return [database.now(), int8Array(sent), toJson(delays), toJson(letters)];
+}
+
+function toMailFields({ mailId, sagaId, kind, body }: NewMail): Readonly<Record<string, string>> {
+  return { mail: mailId, saga: sagaId, born: toTime(createdAtOf(sagaId)), kind, body };
+}
+
+/** Sagas that were told of their dead letters are to hear of it. */
+export function hintTold(hints: Hints, { dead }: Pick<Settlement, "dead">): void {
+  if (!dead.some(({ mail }) => mail)) return;
+  hints.tell("mail");
+  hints.tell("work");
 }
 
 function toJson(rows: readonly object[]): string | null {

@@ -5,8 +5,12 @@
 export interface PgPool {
   /** Checks a connection out. */
   connect(): Promise<PgConnection>;
-  /** The pool's size is read from here, to refuse one that is too small. */
-  readonly options?: { readonly max?: number | undefined };
+  /** The pool's size is read from here, to refuse one that is too small, how it comes by a password, and how it sends. */
+  readonly options?: {
+    readonly max?: number | undefined;
+    readonly password?: unknown;
+    readonly pipeline?: boolean | undefined;
+  };
   /** Listened to, because `pg` ends the process when an idle connection breaks and nobody listens. */
   on(event: "error", listener: (error: Error) => void): unknown;
   /** Listened to for new connections, which may break before whoever asked for one has it in hands. */
@@ -18,8 +22,11 @@ export interface PgPool {
 /** The part of a checked-out `pg` connection that the storage uses. */
 export interface PgConnection {
   query(query: PgQuery): Promise<PgResult>;
+  query(query: PgSubmittable): unknown;
   /** Gives it back; with an error or true it is closed instead. */
   release(destroy?: Error | boolean): void;
+  /** `I` while no transaction is open. Older versions of `pg` do not tell. */
+  getTransactionStatus?(): string | null;
   /** Whether its socket keeps the process alive; drivers that cannot say leave these out. */
   ref?(): void;
   unref?(): void;
@@ -35,6 +42,23 @@ export interface PgQuery {
   values?: unknown[];
   /** Ours reads every value as the text that the server sent: the parsers an application has set do not apply. */
   types?: { getTypeParser: () => (value: string) => unknown };
+}
+
+/** A query that speaks for itself, as `pg` lets one: it hears what the server answers, message by message. */
+export interface PgSubmittable {
+  submit(connection: PgWire): void;
+  handleCopyData(message: { readonly chunk: Buffer }): void;
+  handleError(error: Error): void;
+  handleReadyForQuery(): void;
+  handleCommandComplete(): void;
+}
+
+/** The connection below one of `pg`. What only replication needs is not asked for elsewhere. */
+export interface PgWire {
+  query(text: string): void;
+  sendCopyFromChunk(chunk: Buffer): void;
+  once(event: "replicationStart", listener: () => void): unknown;
+  readonly stream: { pause(): unknown; resume(): unknown };
 }
 
 /** What a statement answered. */

@@ -16,12 +16,14 @@ const tables = [
   "mailbox",
   "outbox",
   "outbox_pending",
+  "flow_events",
+  "participant_inbox",
   "dead_letters",
 ];
-const provided = toProvided({ can: { joinTransaction: true, transactionalSteps: true } }, [
-  "faults",
-  "lostRows",
-]);
+const provided = toProvided(
+  { can: { joinTransaction: true, transactionalSteps: true, participants: true } },
+  ["faults", "lostRows"],
+);
 
 /** All rules run in one schema, one after the other; the rows go in between, which takes a hundredth of making tables. */
 const open: OpenStorage = async () => {

@@ -2,21 +2,34 @@ import { must } from "../../core/must.ts";
 import type { ClaimedSaga, ProjectedRow, UpkeepStore } from "../../ports/storage.ts";
 import { claimSafely, type DoubtfulClaims } from "./claims.ts";
 import { toTime, type Database } from "./database.ts";
+
+import { OutboxDays } from "./outbox-days.ts";
+import { effectsKeptDays, inboxKeptDays } from "./retention.ts";
+import type { Retention } from "./retention.ts";
+import { SagaMonths } from "./saga-months.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 
 const answeredMailKeptMs = 24 * 3_600_000;
 const endedWorkersKeptMs = 24 * 3_600_000;
 /** Longer than the outbox's log, so that whatever is replayed from it is recognised. */
-const inboxKeptMs = 35 * 24 * 3_600_000;
-const inboxChunk = 1_000;
+const messagesKeptMs = inboxKeptDays * 24 * 3_600_000;
+const effectsKeptMs = effectsKeptDays * 24 * 3_600_000;
+const chunk = 1_000;
 
 /** Partitions, leftovers, and rows written anew. */
 export class PostgresUpkeep implements UpkeepStore {
   readonly #database: Database;
   readonly #doubtful: DoubtfulClaims;
+  readonly #outboxDays: OutboxDays;
+  readonly #sagaMonths: SagaMonths;
 
-  constructor(parts: { database: Database; doubtful: DoubtfulClaims }) {
+  readonly #retention: Retention;
+
+  constructor(parts: { database: Database; doubtful: DoubtfulClaims; retention: Retention }) {
     this.#database = parts.database;
+    this.#outboxDays = new OutboxDays(parts.database);
+    this.#sagaMonths = new SagaMonths(parts.database);
+    this.#retention = parts.retention;
     this.#doubtful = parts.doubtful;
   }
 
@@ -26,14 +39,19 @@ export class PostgresUpkeep implements UpkeepStore {
     await this.makePartitions();
     await this.#database.write({ text: sql.removeAnswered, values: [now, answeredMailKeptMs] });
     await this.#database.write({ text: sql.removeEndedWorkers, values: [now, endedWorkersKeptMs] });
-    await this.#clearInbox();
+    await this.#clearAway(sql.clearInbox, messagesKeptMs);
+    await this.#clearAway(sql.clearFlows, messagesKeptMs);
+    await this.#clearAway(sql.clearEffects, effectsKeptMs);
+    const kept = await this.#retention.get();
+    await this.#outboxDays.clear(kept);
+    await this.#sagaMonths.clear(kept);
   }
 
-  /** In small transactions, so that no consumer waits for long and vacuum keeps up. */
-  async #clearInbox(): Promise<void> {
-    const values = [this.#database.now(), inboxKeptMs, inboxChunk];
-    for (let cleared = inboxChunk; cleared === inboxChunk;) {
-      const [row] = await this.#database.write({ text: this.#database.sql.clearInbox, values });
+  /** In small transactions, so that nobody waits for long and vacuum keeps up. */
+  async #clearAway(text: string, keptMs: number): Promise<void> {
+    const values = [this.#database.now(), keptMs, chunk];
+    for (let cleared = chunk; cleared === chunk;) {
+      const [row] = await this.#database.write({ text, values });
       cleared = Number(row?.["count"]);
     }
   }

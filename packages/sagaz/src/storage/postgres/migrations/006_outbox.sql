@@ -51,6 +51,22 @@ create table {{schema}}.saga_outbox_shards (
 ) with (fillfactor = 30);
 insert into {{schema}}.saga_outbox_shards (shard) select generate_series(0, 63);
 
+-- Who delivers. relay: relays share the keys and poll. cdc: one worker, the reader, gets events from the log; the others
+-- hold no shards. debezium: none of ours; events have no pending rows.
+create table {{schema}}.saga_delivery (
+  is_only boolean primary key default true check (is_only),
+  mode text not null default 'relay' check (mode in ('relay', 'cdc', 'debezium')),
+  -- Raised whenever the mode or the reader changes: what a reader of an earlier one notes is refused.
+  epoch bigint not null default 1,
+  -- The worker that reads, by its epoch.
+  reader bigint,
+  -- False: events may be pending that committed before the slot was made, so that it does not bring them.
+  is_drained boolean not null default false,
+  changed_at timestamptz not null default clock_timestamp(),
+  reason text not null default 'as it begins'
+);
+insert into {{schema}}.saga_delivery default values;
+
 -- Workers that relay.
 alter table {{schema}}.saga_workers add column relays boolean not null default false;
 
@@ -91,17 +107,36 @@ create type {{schema}}.outbox_columns as (
   aggregate_id text[], correlation_id text[], saga_id text[], traceparent text[], headers text[], payload text[],
   payload_bytes text[]);
 
+-- Debezium's router takes a payload from one column.
+create function {{schema}}.refuse_bytes() returns bytea language plpgsql as $$
+begin
+  raise exception 'under debezium a payload is JSON: bytes would be published as nothing' using errcode = '0A000';
+end $$;
+
+-- Nor does anybody post: its router would make a topic of a URL. No name of a topic has a colon.
+create function {{schema}}.refuse_url() returns text language plpgsql as $$
+begin
+  raise exception 'under debezium nothing is sent by HTTP: an event for a URL would be lost' using errcode = '0A000';
+end $$;
+
 -- Adds events in the transaction that calls it. With p_hold_ms relays leave them alone for so long, for somebody who
 -- knows of the commit to send them. Answers their ids, in their order, and the time.
+-- Under debezium no pending row is written. Under cdc nothing is held for a publisher, and no ids are answered for it to
+-- send by: the reader is as quick, and both would send it.
 create function {{schema}}.add_events(p_events {{schema}}.outbox_columns, p_now timestamptz, p_hold_ms integer)
 returns table (ids bigint[], at_ms bigint) language sql as $$
-  with clock as materialized (select coalesce(p_now, clock_timestamp()) as now),
+  with clock as materialized (
+    select coalesce(p_now, clock_timestamp()) as now, d.mode from {{schema}}.saga_delivery d),
   logged as (
     insert into {{schema}}.saga_outbox (
         created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
         saga_id, traceparent, headers, payload, payload_bytes)
-      select c.now, e.shard, e.event_id, e.topic, e.key, e.type, e.source, e.aggregate_type, e.aggregate_id,
-          e.correlation_id, e.saga_id, e.traceparent, e.headers, e.payload, decode(e.payload_bytes, 'base64')
+      select c.now, e.shard, e.event_id,
+          case when c.mode = 'debezium' and strpos(e.topic, ':') > 0 then {{schema}}.refuse_url() else e.topic end,
+          e.key, e.type, e.source, e.aggregate_type, e.aggregate_id, e.correlation_id, e.saga_id, e.traceparent, e.headers,
+          e.payload,
+          case when e.payload_bytes is not null and c.mode = 'debezium' then {{schema}}.refuse_bytes()
+            else decode(e.payload_bytes, 'base64') end
         from clock c, unnest(p_events.shard, p_events.event_id, p_events.topic, p_events.key, p_events.type, p_events.source,
             p_events.aggregate_type, p_events.aggregate_id, p_events.correlation_id, p_events.saga_id,
             p_events.traceparent, p_events.headers, p_events.payload, p_events.payload_bytes)
@@ -111,20 +146,111 @@ returns table (ids bigint[], at_ms bigint) language sql as $$
       returning id, created_at, shard, partition_key),
   pended as (
     insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key, available_at)
-      select l.id, l.created_at, l.shard, l.partition_key, l.created_at + p_hold_ms * interval '1 ms' from logged l
+      select l.id, l.created_at, l.shard, l.partition_key,
+          case when c.mode = 'relay' then l.created_at + p_hold_ms * interval '1 ms' end
+        from logged l, clock c where c.mode <> 'debezium'
       returning id)
-  select array_agg(p.id order by p.id), floor(extract(epoch from (select c.now from clock c)) * 1000)::bigint from pended p
+  select case when (select c.mode from clock c) = 'relay' or p_hold_ms is null then array_agg(p.id order by p.id) end,
+      floor(extract(epoch from (select c.now from clock c)) * 1000)::bigint from pended p
 $$;
 
--- Takes free shards up to a fair share, and answers those that this relay holds.
+-- The same for one event in the transaction of a user, through whatever driver. A routine keeps its plans for as long as
+-- the connection lives, where planning them anew for each caller takes longer than doing what they say; to call a procedure
+-- needs no plan either, and answers nothing that a driver would read. p_event has the fields of an outbox_columns up to its
+-- headers: one array costs less than a parameter for each. The payload is by itself: in an array it would be escaped.
+-- The mode is looked at by the statement that writes: a look of its own would cost a twentieth of the whole.
+create procedure {{schema}}.add_event(p_now timestamptz, p_event text[], p_payload text, p_payload_bytes text)
+language plpgsql as $$
+declare
+  v_id bigint;
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+begin
+  -- First this table, whose lock is to be held before an id is taken: see undecided_ids.
+  insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, partition_key)
+    select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint, p_event[4]
+      from {{schema}}.saga_delivery d where d.mode <> 'debezium'
+    returning p.id into v_id;
+  if v_id is null then
+    if p_payload_bytes is not null then perform {{schema}}.refuse_bytes(); end if;
+    if strpos(p_event[3], ':') > 0 then perform {{schema}}.refuse_url(); end if;
+    v_id := nextval('{{schema}}.saga_outbox_id');
+  end if;
+  insert into {{schema}}.saga_outbox (
+      id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
+      saga_id, traceparent, headers, payload, payload_bytes)
+    values (v_id, v_now, p_event[1]::smallint, p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7],
+      p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, decode(p_payload_bytes, 'base64'));
+end $$;
+
+-- The same, held for whoever knows of the commit. Answers the event's id and the time in milliseconds; the id is 0 when
+-- the event is not for the caller to send.
+create function {{schema}}.add_held_event(
+  p_now timestamptz, p_hold_ms integer, p_event text[], p_payload text, p_payload_bytes text
+) returns text language plpgsql as $$
+declare
+  v_id bigint;
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+begin
+  insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, partition_key, available_at)
+    select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint, p_event[4],
+        v_now + p_hold_ms * interval '1 ms'
+      from {{schema}}.saga_delivery d where d.mode = 'relay'
+    returning p.id into v_id;
+  if v_id is null then
+    call {{schema}}.add_event(v_now, p_event, p_payload, p_payload_bytes);
+  else
+    insert into {{schema}}.saga_outbox (
+        id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id,
+        correlation_id, saga_id, traceparent, headers, payload, payload_bytes)
+      values (v_id, v_now, p_event[1]::smallint, p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7],
+        p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, decode(p_payload_bytes, 'base64'));
+  end if;
+  return coalesce(v_id, 0) || ' ' || floor(extract(epoch from v_now) * 1000);
+end $$;
+
+-- The same for a JSON array of events, in their order, held or not: what is not held answers no row.
+create function {{schema}}.add_events_in(p_now timestamptz, p_hold_ms integer, p_events json) returns setof text
+language plpgsql as $$
+declare
+  v_event json;
+  v_fields text[];
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+begin
+  for v_event in select json_array_elements(p_events) loop
+    v_fields := array(select json_array_elements_text(v_event -> 0));
+    if p_hold_ms is null then
+      call {{schema}}.add_event(v_now, v_fields, v_event ->> 1, v_event ->> 2);
+    else
+      return next {{schema}}.add_held_event(v_now, p_hold_ms, v_fields, v_event ->> 1, v_event ->> 2);
+    end if;
+  end loop;
+end $$;
+
+-- Whether a worker is registered and not shut out.
+create function {{schema}}.lives(p_epoch bigint) returns boolean language sql stable as $$
+  select exists (select from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null)
+$$;
+
+-- Takes free shards up to a fair share, and answers those that this relay holds. Relays hold nothing while a reader of the
+-- log lives, or while it is for Debezium to deliver. Where the reader is gone, and no other has come, they go on by themselves.
 create function {{schema}}.balance_shards(p_epoch bigint) returns table (held smallint[], share integer)
 language plpgsql as $$
 declare
-  v_share integer;
+  v_mode text;
+  v_share integer := 0;
 begin
   perform {{schema}}.hold_fence(p_epoch);
   update {{schema}}.saga_workers w set relays = true where w.epoch = p_epoch and not w.relays;
-  select ceil(64.0 / count(*)) into v_share from {{schema}}.saga_workers w where w.relays and w.fenced_at is null;
+  select d.mode into v_mode from {{schema}}.saga_delivery d;
+  if v_mode = 'cdc' then
+    update {{schema}}.saga_delivery d set mode = 'relay', epoch = d.epoch + 1, reader = null,
+        changed_at = clock_timestamp(), reason = 'the reader is gone'
+      where d.mode = 'cdc' and not {{schema}}.lives(d.reader);
+    if found then v_mode := 'relay'; end if;
+  end if;
+  if v_mode = 'relay' then
+    select ceil(64.0 / count(*)) into v_share from {{schema}}.saga_workers w where w.relays and w.fenced_at is null;
+  end if;
   update {{schema}}.saga_outbox_shards s set owner = p_epoch
     where s.shard in (
       select f.shard from {{schema}}.saga_outbox_shards f where f.owner is null
@@ -193,7 +319,8 @@ begin
   end if;
 end $$;
 
--- Notes what became of events. What is sent is deleted; what failed waits; what is dead goes to the dead letters.
+-- Notes what became of events. What is sent is deleted; what failed waits; what is dead goes to the dead letters. Of those
+-- some have mail for a saga. If that is here, it asks again itself, and the letter is closed.
 create function {{schema}}.settle_events(
   p_epoch bigint, p_now timestamptz, p_sent bigint[], p_failed json, p_dead json
 ) returns void language plpgsql
@@ -202,26 +329,40 @@ create function {{schema}}.settle_events(
 as $$
 declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_told bigint[] := '{}';
+  v_one record;
 begin
   perform 1 from {{schema}}.saga_workers w where w.epoch = p_epoch and w.fenced_at is null for key share;
   if not found then perform {{schema}}.hold_fence(p_epoch); end if;
-  delete from {{schema}}.saga_outbox_pending p using unnest(p_sent) s(id) where p.id = s.id;
+  delete from {{schema}}.saga_outbox_pending p where p.id = any (p_sent);
   if p_failed is not null then
     update {{schema}}.saga_outbox_pending p set
         attempts = f.attempts, available_at = v_now + f.delay * interval '1 ms', last_error = f.error
       from json_to_recordset(p_failed) f(id bigint, attempts smallint, delay bigint, error text) where p.id = f.id;
   end if;
   if p_dead is not null then
+    -- Rows of sagas are locked in one order, as everywhere.
+    for v_one in
+      select d.* from json_to_recordset(p_dead) d(id bigint, mail text, saga uuid, born timestamptz, kind text, body text)
+        join {{schema}}.saga_outbox_pending p on p.id = d.id
+        where d.mail is not null order by d.saga, d.id
+    loop
+      if {{schema}}.put_mail(v_one.mail, v_one.saga, v_one.born, v_one.kind, v_one.body, p_now) <> 'missing' then
+        v_told := v_told || v_one.id;
+      end if;
+    end loop;
     with gone as (
       delete from {{schema}}.saga_outbox_pending p
         using json_to_recordset(p_dead) d(id bigint, attempts integer, code text, error text) where p.id = d.id
         returning p.id, p.created_at, d.attempts, d.code, d.error)
     insert into {{schema}}.saga_dead_letters (
         died_at, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
-        saga_id, traceparent, headers, payload, payload_bytes, created_at, attempts, error_code, error)
+        saga_id, traceparent, headers, payload, payload_bytes, created_at, attempts, error_code, error, redriven_at,
+        redriven_by)
       select v_now, o.event_id, o.topic, o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id,
           o.correlation_id, o.saga_id, o.traceparent, o.headers, o.payload, o.payload_bytes, o.created_at,
-          g.attempts, g.code, g.error
+          g.attempts, g.code, g.error, case when g.id = any (v_told) then v_now end,
+          case when g.id = any (v_told) then 'saga' end
         from gone g join {{schema}}.saga_outbox o on o.id = g.id and o.created_at = g.created_at
         order by o.id;
   end if;

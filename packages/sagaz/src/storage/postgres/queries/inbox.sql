@@ -5,20 +5,27 @@ insert into {{schema}}.consumer_inbox (consumer_name, event_id, source_topic, ev
     from unnest($2::text[], $3::text[], $4::text[]) m(id, topic, type)
     order by m.id
   on conflict do nothing
-  returning event_id
+  returning event_id, 'new' as became, null as result
 
+-- A duplicate's result comes with the same answer, but for one that another transaction has only just written.
 -- name: noteOneProcessed
-insert into {{schema}}.consumer_inbox (consumer_name, event_id, source_topic, event_type, processed_at)
-  values ($1::text, $2::text, $3::text, $4::text, coalesce($5::timestamptz, clock_timestamp()))
-  on conflict do nothing
-  returning event_id
+with noted as (
+  insert into {{schema}}.consumer_inbox (consumer_name, event_id, source_topic, event_type, processed_at)
+    values ($1::text, $2::text, $3::text, $4::text, coalesce($5::timestamptz, clock_timestamp()))
+    on conflict do nothing
+    returning event_id)
+select n.event_id, 'new' as became, null as result from noted n
+union all
+select i.event_id, 'known', i.result from {{schema}}.consumer_inbox i
+  where i.consumer_name = $1::text and i.event_id = $2::text
 
 -- name: keptResults
-select i.event_id, i.result from unnest($2::text[]) m(id)
+select i.event_id, 'known' as became, i.result from unnest($2::text[]) m(id)
   join {{schema}}.consumer_inbox i on i.consumer_name = $1::text and i.event_id = m.id
 
 -- name: keptResult
-select i.event_id, i.result from {{schema}}.consumer_inbox i where i.consumer_name = $1::text and i.event_id = $2::text
+select i.event_id, 'known' as became, i.result from {{schema}}.consumer_inbox i
+  where i.consumer_name = $1::text and i.event_id = $2::text
 
 -- name: keepResults
 update {{schema}}.consumer_inbox i set result = m.result from unnest($2::text[], $3::text[]) m(id, result)

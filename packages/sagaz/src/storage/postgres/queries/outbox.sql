@@ -1,16 +1,12 @@
--- The caller's own statement: rows of values stand between these two. The first parameters are the time, and how long relays leave
--- the events alone.
--- name: addEventsHead
-with logged as (
-  insert into {{schema}}.saga_outbox (
-    created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id, saga_id,
-    traceparent, headers, payload, payload_bytes)
+-- The caller's own statements, through any driver: they take texts and numbers, and answer texts, if anything.
+-- name: addEvent
+call {{schema}}.add_event($1::timestamptz, $2::text::text[], $3::text, $4::text)
 
--- name: addEventsTail
-  returning id, created_at, shard, partition_key)
-insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key, available_at)
-  select l.id, l.created_at, l.shard, l.partition_key, l.created_at + $2::integer * interval '1 ms' from logged l
-  returning id::text as id, floor(extract(epoch from created_at) * 1000)::bigint::text as at
+-- name: addHeldEvent
+select {{schema}}.add_held_event($1::timestamptz, $2::integer, $3::text::text[], $4::text, $5::text) as added
+
+-- name: addEvents
+select {{schema}}.add_events_in($1::timestamptz, $2::integer, $3::text::json) as added
 
 -- name: balanceShards
 select array_to_json(b.held)::text as held, b.share::text as share from {{schema}}.balance_shards($1::bigint) b
@@ -18,8 +14,9 @@ select array_to_json(b.held)::text as held, b.share::text as share from {{schema
 -- name: releaseShards
 update {{schema}}.saga_outbox_shards s set owner = null where s.owner = $1::bigint and s.shard = any ($2::integer[])
 
+-- The columns are read in their order.
 -- name: takeEvents
-select * from {{schema}}.take_events($1, $2, $3, $4, $5)
+copy (select * from {{schema}}.take_events($1, $2, $3, $4, $5)) to stdout (format binary)
 
 -- name: settleEvents
 select {{schema}}.settle_events($1, $2, $3, $4, $5)

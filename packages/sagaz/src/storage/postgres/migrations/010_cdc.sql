@@ -1,0 +1,235 @@
+-- What it takes to read events from the write-ahead log.
+-- Without downtime: yes, it only creates. Runs inside one transaction.
+
+-- Pending events that the reader has taken off its hands: they are sent from the tables, while the log moves on. A row
+-- whose event is not pending any more means nothing.
+create table {{schema}}.saga_outbox_left (
+  id bigint primary key,
+  partition_key text collate "C" not null
+);
+create index saga_outbox_left_keys on {{schema}}.saga_outbox_left (partition_key, id);
+
+-- One at a time makes a slot, begins to drain, or ends that. A lock of no row: who makes a slot may not have written before.
+create function {{schema}}.lock_slot() returns void language sql as $$
+  select pg_advisory_xact_lock(hashtext('sagaz slot of {{schema}}'))
+$$;
+
+-- To be called before a slot is made: what is pending now does not come by that one, and whoever drains or reads has to begin
+-- anew. Answers the epoch for make_slot.
+create function {{schema}}.undrain() returns bigint language plpgsql as $$
+declare
+  v_epoch bigint;
+begin
+  perform {{schema}}.lock_slot();
+  update {{schema}}.saga_delivery d set is_drained = false, epoch = d.epoch + 1 returning d.epoch into v_epoch;
+  return v_epoch;
+end $$;
+
+-- Makes a worker the reader, unless another one lives or it is not for us to deliver. Answers the epoch of that, or why not.
+create function {{schema}}.become_reader(p_worker bigint)
+returns table (answer text, epoch bigint, is_drained boolean) language plpgsql as $$
+declare
+  d record;
+begin
+  perform {{schema}}.lock_slot();
+  perform {{schema}}.hold_fence(p_worker);
+  select s.* into d from {{schema}}.saga_delivery s for update;
+  if d.mode = 'debezium' then return query select 'debezium', d.epoch, d.is_drained; return; end if;
+  if d.mode = 'cdc' and d.reader <> p_worker and {{schema}}.lives(d.reader) then
+    return query select 'taken', d.epoch, d.is_drained;
+    return;
+  end if;
+  update {{schema}}.saga_delivery s set mode = 'cdc', epoch = d.epoch + 1, reader = p_worker,
+    changed_at = clock_timestamp(), reason = 'a reader came';
+  delete from {{schema}}.saga_outbox_left l
+    where not exists (select from {{schema}}.saga_outbox_pending p where p.id = l.id);
+  return query select 'reader', d.epoch + 1, d.is_drained;
+end $$;
+
+-- Throws SZ001 unless this worker is the reader, as of this epoch.
+create function {{schema}}.check_reader(p_worker bigint, p_epoch bigint) returns void language plpgsql as $$
+begin
+  perform from {{schema}}.saga_delivery d where d.mode = 'cdc' and d.reader = p_worker and d.epoch = p_epoch;
+  if not found then
+    raise exception 'worker % does not read any more', p_worker using errcode = 'SZ001',
+      detail = json_build_object('epoch', p_worker);
+  end if;
+end $$;
+
+-- The same, and while the transaction lasts it stays so.
+create function {{schema}}.hold_reader(p_worker bigint, p_epoch bigint) returns void language plpgsql as $$
+begin
+  perform from {{schema}}.saga_delivery d for share;
+  perform {{schema}}.check_reader(p_worker, p_epoch);
+end $$;
+
+-- A reader's reading is over: relays go on. Twice does no harm.
+create function {{schema}}.end_reading(p_worker bigint, p_epoch bigint, p_reason text) returns void language sql as $$
+  update {{schema}}.saga_delivery d set mode = 'relay', epoch = d.epoch + 1, reader = null,
+      changed_at = clock_timestamp(), reason = p_reason
+    where d.mode = 'cdc' and d.reader = p_worker and d.epoch = p_epoch
+$$;
+
+-- What was pending when the slot was made is sent, or left to the tables: from now on the slot brings the rest.
+create function {{schema}}.end_drain(p_worker bigint, p_epoch bigint, p_up_to bigint) returns void language plpgsql as $$
+begin
+  perform {{schema}}.lock_slot();
+  perform {{schema}}.hold_reader(p_worker, p_epoch);
+  insert into {{schema}}.saga_outbox_left
+    select p.id, p.partition_key from {{schema}}.saga_outbox_pending p where p.id <= p_up_to
+    on conflict do nothing;
+  update {{schema}}.saga_delivery d set is_drained = true;
+end $$;
+
+-- Notes what became of events, as settle_events does, for the reader.
+create function {{schema}}.settle_streamed(
+  p_worker bigint, p_epoch bigint, p_now timestamptz, p_sent bigint[], p_failed json, p_dead json, p_left bigint[]
+) returns void language plpgsql as $$
+begin
+  perform {{schema}}.hold_reader(p_worker, p_epoch);
+  perform {{schema}}.settle_events(p_worker, p_now, p_sent, p_failed, p_dead);
+  if p_left is not null then
+    insert into {{schema}}.saga_outbox_left
+      select p.id, p.partition_key from {{schema}}.saga_outbox_pending p where p.id = any (p_left)
+      on conflict do nothing;
+  end if;
+end $$;
+
+-- Notes what became of events that were left, likewise.
+create function {{schema}}.settle_left(
+  p_worker bigint, p_epoch bigint, p_now timestamptz, p_sent bigint[], p_failed json, p_dead json
+) returns void language plpgsql as $$
+begin
+  perform {{schema}}.hold_reader(p_worker, p_epoch);
+  perform {{schema}}.settle_events(p_worker, p_now, p_sent, p_failed, p_dead);
+  delete from {{schema}}.saga_outbox_left l where l.id = any (p_sent);
+  if p_dead is not null then
+    delete from {{schema}}.saga_outbox_left l
+      where l.id = any (array(select d.id from json_to_recordset(p_dead) d(id bigint)));
+  end if;
+end $$;
+
+-- The first of the left events after p_after that are pending, without those of held keys and those in flight. Whatever the
+-- planner believes of a table that was empty a moment ago, it is walked by its ids, no further than is wanted. Mostly there
+-- are none: then nothing is planned for all the partitions of the log.
+create function {{schema}}.take_left(
+  p_after bigint, p_limit integer, p_held text[], p_in_flight bigint[], p_now timestamptz
+) returns table (
+  id bigint, wait_ms bigint, attempts smallint, created_ms bigint, shard smallint, event_id text, topic text, key text,
+  type text, source text, aggregate_type text, aggregate_id text, correlation_id text, saga_id text, traceparent text,
+  headers text, payload text, payload_bytes bytea
+) language plpgsql
+  set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
+  set enable_mergejoin = off set enable_sort = off set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_ids bigint[];
+  v_created timestamptz[];
+  v_attempts smallint[];
+  v_waits bigint[];
+begin
+  select array_agg(c.id), array_agg(c.created_at), array_agg(c.attempts),
+      array_agg(greatest(0, ceil(extract(epoch from c.available_at - v_now) * 1000)))
+    into v_ids, v_created, v_attempts, v_waits from (
+      select l.id, p.created_at, p.attempts, p.available_at
+        from {{schema}}.saga_outbox_left l join {{schema}}.saga_outbox_pending p on p.id = l.id
+        where l.id > p_after and l.partition_key <> all (p_held) and l.id <> all (p_in_flight)
+        order by l.id limit p_limit) c;
+  if v_ids is null then return; end if;
+  return query
+    select t.id, t.wait_ms, t.attempts, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard, o.event_id, o.topic,
+        o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id, o.correlation_id, o.saga_id,
+        o.traceparent, o.headers, o.payload, o.payload_bytes
+      from unnest(v_ids, v_created, v_attempts, v_waits) t(id, created_at, attempts, wait_ms)
+      cross join lateral (
+        select * from {{schema}}.saga_outbox e where e.id = t.id and e.created_at = t.created_at offset 0) o;
+end $$;
+
+-- Whether a key has events that were left and are still pending.
+create function {{schema}}.is_left(p_key text) returns boolean language sql stable as $$
+  select exists (
+    select from {{schema}}.saga_outbox_left l join {{schema}}.saga_outbox_pending p on p.id = l.id
+      where l.partition_key = p_key)
+$$;
+
+-- Looks at events that the log has brought: whether the transactions that wrote them are visible to everybody (a commit is in
+-- the log before that, and with a synchronous standby long before), and which of p_ids were sent already, or are left to
+-- the tables. p_xids are 32 bits wide, as the log has them. Throws SZ001 for one who does not read any more.
+create function {{schema}}.look_at_streamed(p_worker bigint, p_epoch bigint, p_xids bigint[], p_ids bigint[])
+returns table (is_visible boolean, known bigint[]) language plpgsql as $$
+declare
+  v_now pg_snapshot := pg_current_snapshot();
+  v_next bigint := pg_snapshot_xmax(v_now)::text::bigint;
+begin
+  perform {{schema}}.check_reader(p_worker, p_epoch);
+  if exists (
+    select from (
+        -- Of all numbers with these 32 bits the one that is nearest to the next transaction's.
+        select x.xid + ((v_next - x.xid + 2147483648) >> 32 << 32) as xid from unnest(p_xids) x(xid)) w
+      where not pg_visible_in_snapshot(w.xid::text::xid8, v_now))
+  then
+    return query select false, '{}'::bigint[];
+    return;
+  end if;
+  return query select true, array(
+    select i.id from unnest(p_ids) i(id)
+      where not exists (select from {{schema}}.saga_outbox_pending p where p.id = i.id)
+        or exists (select from {{schema}}.saga_outbox_left l where l.id = i.id));
+end $$;
+
+-- The slot of this schema; a slot's name is one of the whole server.
+create function {{schema}}.slot_name() returns text language sql stable as $$
+  select left(format('sagaz_%s_%s', d.oid, trim('"' from '{{schema}}')), 63)
+    from pg_database d where d.datname = current_database()
+$$;
+
+-- Makes the slot, unless somebody has begun to drain, or to make one, since undrain answered this epoch: then what was drained
+-- was drained for another slot. Answers whether it was made.
+create function {{schema}}.make_slot(p_epoch bigint) returns boolean language plpgsql as $$
+begin
+  perform {{schema}}.lock_slot();
+  if not exists (select from {{schema}}.saga_delivery d where d.epoch = p_epoch) then return false; end if;
+  perform pg_create_logical_replication_slot({{schema}}.slot_name(), 'pgoutput');
+  return true;
+end $$;
+
+-- Whether a publication brings the outbox. It outlives the table, and then brings nothing, in silence.
+create function {{schema}}.is_published(p_name text) returns boolean language sql stable as $$
+  select exists (
+    select from pg_publication p join pg_publication_rel r on r.prpubid = p.oid
+      where p.pubname = p_name and p.pubinsert and p.pubviaroot and r.prrelid = '{{schema}}.saga_outbox'::regclass)
+$$;
+
+-- Makes the publication if it is missing, or of no use. Only what a message is made of is published, where the server can choose columns.
+create function {{schema}}.ensure_publication(p_name text) returns void language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock(hashtext('sagaz upkeep of {{schema}}'));
+  if {{schema}}.is_published(p_name) then return; end if;
+  execute format('drop publication if exists %I', p_name);
+  execute format(
+    'create publication %I for table {{schema}}.saga_outbox %s with (publish = ''insert'', publish_via_partition_root = true)',
+    p_name,
+    case when current_setting('server_version_num')::integer >= 150000 then
+      '(id, created_at, event_id, topic, partition_key, event_type, source, aggregate_id, correlation_id, saga_id,
+        traceparent, headers, payload, payload_bytes)'
+    end);
+end $$;
+
+-- Hands delivery to Debezium or takes it back; for people, with all producers stopped. Refused while events are pending:
+-- nobody would send them.
+create function {{schema}}.set_delivery(p_mode text, p_reason text) returns void language plpgsql as $$
+begin
+  if p_mode is null or p_mode not in ('relay', 'debezium') then
+    raise exception 'the mode is relay or debezium; an OutboxWorker makes it cdc by itself';
+  end if;
+  if coalesce(p_reason, '') = '' then raise exception 'say why, for those who wonder later'; end if;
+  perform from {{schema}}.saga_delivery d for update;
+  -- Waits for those who are adding events.
+  lock table {{schema}}.saga_outbox_pending in exclusive mode;
+  if p_mode = 'debezium' and exists (select from {{schema}}.saga_outbox_pending) then
+    raise exception 'events are pending, which Debezium would not send: let them go out first';
+  end if;
+  update {{schema}}.saga_delivery d set mode = p_mode, epoch = d.epoch + 1, reader = null, is_drained = false,
+    changed_at = clock_timestamp(), reason = p_reason;
+end $$;
