@@ -14,7 +14,7 @@ export function deadLettersIn(tables: Tables): DeadLetterStorage {
           event.eventId === letter.event.eventId &&
           redrivenAt === null,
       );
-      if (!isKnown) outbox.bury(letter, tables.now());
+      if (!isKnown) outbox.bury(letter, { diedAt: tables.now(), isTold: false });
     },
     async list({ limit, after = 0, ...filter }) {
       const found = outbox.dead.filter((letter) => letter.id > after && fits(letter, filter));

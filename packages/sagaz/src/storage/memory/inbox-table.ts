@@ -1,6 +1,10 @@
+import type { SqlRunner } from "../../core/definition/context.ts";
+
 /** A message that somebody processes, or has processed. */
 export interface Noted {
   readonly processedAt: number;
+  /** The transaction that processes it. */
+  readonly tx: SqlRunner;
   result: string | null;
   /** Those who came second wait for it. */
   readonly settled: Promise<void>;
@@ -15,9 +19,9 @@ export class InboxTable {
     return this.#rows.get(key);
   }
 
-  note(key: string, processedAt: number): Noted {
+  note(key: string, by: Pick<Noted, "processedAt" | "tx">): Noted {
     const { promise: settled, resolve: settle } = withResolvers();
-    const row = { processedAt, result: null, settled, settle };
+    const row = { ...by, result: null, settled, settle };
     this.#rows.set(key, row);
     return row;
   }

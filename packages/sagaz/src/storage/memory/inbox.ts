@@ -1,5 +1,4 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
-import { SagaError } from "../../core/errors.ts";
 import { must } from "../../core/must.ts";
 import type { InboxAnswer, InboxRequest, InboxStorage, InboxWork } from "../../ports/inbox.ts";
 import type { Noted } from "./inbox-table.ts";
@@ -8,47 +7,52 @@ import type { Transactions } from "./transactions.ts";
 
 /** What consumers have processed, in memory. */
 export function inboxIn(tables: Tables, transactions: Transactions): InboxStorage {
+  const processIn = async (tx: SqlRunner, request: InboxRequest, work: InboxWork) => {
+    const noted = await noteAll(tables, { request, tx });
+    if (noted.size > 0) {
+      transactions.get(tx).onEnd((hasCommitted) => {
+        if (hasCommitted) for (const row of noted.values()) row.settle();
+        else for (const key of noted.keys()) tables.inbox.forget(key);
+      });
+    }
+    return processWith(tables, { request, noted, tx }, work);
+  };
   return {
     async process(request, work) {
-      const noted = await noteAll(tables, request);
       // What is published by the work exists if and only if the work succeeds.
       const transaction = transactions.begin();
       try {
-        const answers = await processWith(tables, { request, noted, tx: transaction.tx }, work);
+        const answers = await processIn(transaction.tx, request, work);
         await transaction.commit();
-        for (const row of noted.values()) row.settle();
         return answers;
       } catch (error) {
         await transaction.rollback();
-        for (const key of noted.keys()) tables.inbox.forget(key);
         throw error;
       }
     },
-    async processIn() {
-      throw new SagaError("SAGAZ_CANNOT", {
-        storage: "memory",
-        what: "note a message as processed in a transaction of the caller's",
-      });
-    },
+    processIn,
   };
 }
 
-/** Notes what is new; whoever comes second waits until the first has succeeded, or given up. In one order, as everyone. */
+/**
+ * Notes what is new; whoever comes second waits until the first has succeeded, or given up. In one order, as everyone.
+ * What the same transaction has noted is known to it at once.
+ */
 async function noteAll(
   tables: Tables,
-  { consumerName, messages }: InboxRequest,
+  { request: { consumerName, messages }, tx }: { request: InboxRequest; tx: SqlRunner },
 ): Promise<ReadonlyMap<string, Noted>> {
   const noted = new Map<string, Noted>();
   const keys = messages.map(({ eventId }) => keyOf(consumerName, eventId)).sort();
   for (const key of keys) {
     let known = tables.inbox.find(key);
-    while (known && !noted.has(key)) {
+    while (known && known.tx !== tx) {
       await known.settled;
       const now = tables.inbox.find(key);
       if (now === known) break;
       known = now;
     }
-    if (!known) noted.set(key, tables.inbox.note(key, tables.now()));
+    if (!known) noted.set(key, tables.inbox.note(key, { processedAt: tables.now(), tx }));
   }
   return noted;
 }

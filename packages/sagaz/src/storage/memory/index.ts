@@ -1,7 +1,9 @@
 import type { Clock } from "../../ports/clock.ts";
 import type { DeadLetterStorage } from "../../ports/dead-letters.ts";
+import type { FlowStorage } from "../../ports/flows.ts";
 import type { InboxStorage } from "../../ports/inbox.ts";
 import type { OutboxStorage } from "../../ports/outbox.ts";
+import type { ParticipantStorage } from "../../ports/participants.ts";
 import type {
   Hint,
   JournalStore,
@@ -13,11 +15,13 @@ import type {
   UpkeepStore,
 } from "../../ports/storage.ts";
 import { deadLettersIn } from "./dead-letters.ts";
+import { flowsIn } from "./flows.ts";
 import { inboxIn } from "./inbox.ts";
 import { journalIn } from "./journal.ts";
 import { leasesIn } from "./leases.ts";
 import { mailboxIn } from "./mailbox.ts";
 import { outboxIn } from "./outbox.ts";
+import { participantsIn } from "./participants.ts";
 import { queriesIn } from "./queries.ts";
 import { Tables } from "./tables.ts";
 import { Transactions } from "./transactions.ts";
@@ -40,7 +44,11 @@ export interface InMemoryStorageOptions {
  */
 export class InMemoryStorage implements SagaStorage {
   readonly name = "memory";
-  readonly can: StorageAbilities = { joinTransaction: true, transactionalSteps: false };
+  readonly can: StorageAbilities = {
+    joinTransaction: true,
+    transactionalSteps: false,
+    participants: true,
+  };
   readonly journal: JournalStore;
   readonly leases: LeaseStore;
   readonly mailbox: MailboxStore;
@@ -49,6 +57,8 @@ export class InMemoryStorage implements SagaStorage {
   readonly outbox: OutboxStorage;
   readonly inbox: InboxStorage;
   readonly deadLetters: DeadLetterStorage;
+  readonly flows: FlowStorage;
+  readonly participants: ParticipantStorage;
   readonly #tables: Tables;
   readonly #transactions: Transactions;
 
@@ -63,6 +73,8 @@ export class InMemoryStorage implements SagaStorage {
     this.outbox = outboxIn(this.#tables, this.#transactions);
     this.inbox = inboxIn(this.#tables, this.#transactions);
     this.deadLetters = deadLettersIn(this.#tables);
+    this.flows = flowsIn(this.#tables);
+    this.participants = participantsIn(this.#tables, this.#transactions);
   }
 
   /** There is nothing to connect to. */

@@ -34,7 +34,6 @@ test("what memory cannot do is declared, and these rules are all that it leaves 
       "transaction: work that throws leaves nothing, and its error comes through (skipped: needs transactionalSteps)",
       "transaction: a batch that is refused takes the work's own writes with it (skipped: needs transactionalSteps)",
       "inbox: the work's own writes and the row commit together (skipped: needs transactionalSteps)",
-      "inbox: in the caller's transaction a message is processed if and only if that commits (skipped: needs transactionalSteps)",
     ]
   `);
 });

@@ -1,5 +1,6 @@
 import type { DeadLetter } from "../../ports/dead-letters.ts";
 import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
+import type { NewMail } from "../../ports/storage.ts";
 import type { DeadEvent, FailedEvent, HeldEvent, OutboxRow, PendingEvent } from "../../ports/outbox.ts";
 
 /** An event that waits, and until when. */
@@ -75,18 +76,32 @@ export class OutboxTable {
   }
 
   /** An event that no broker would have. */
-  giveUp({ id, attempts, code, error }: DeadEvent, diedAt: number): void {
+  giveUp(
+    { id, attempts, code, error, mail }: DeadEvent,
+    at: { readonly diedAt: number; readonly tell: Tell },
+  ): void {
     const record = this.pending.get(id);
     if (!record) return;
     this.pending.delete(id);
     const { createdAt, attempts: _attempts, availableAt: _availableAt, id: _id, ...event } = record;
-    this.bury({ consumerName: null, event, createdAt, attempts, code, error, stack: null }, diedAt);
+    const isTold = mail !== undefined && at.tell(mail);
+    const letter = { consumerName: null, event, createdAt, attempts, code, error, stack: null };
+    this.bury(letter, { diedAt: at.diedAt, isTold });
   }
 
-  bury(letter: Omit<DeadLetter, "id" | "diedAt" | "redrivenAt" | "redrivenBy">, diedAt: number): void {
-    this.dead.push({ ...letter, id: this.dead.length + 1, diedAt, redrivenAt: null, redrivenBy: null });
+  bury(
+    letter: Omit<DeadLetter, "id" | "diedAt" | "redrivenAt" | "redrivenBy">,
+    { diedAt, isTold }: { readonly diedAt: number; readonly isTold: boolean },
+  ): void {
+    const redriven = isTold
+      ? { redrivenAt: diedAt, redrivenBy: "saga" }
+      : { redrivenAt: null, redrivenBy: null };
+    this.dead.push({ ...letter, id: this.dead.length + 1, diedAt, ...redriven });
   }
 }
+
+/** Puts mail into a saga's box. False when there is no such saga. */
+type Tell = (mail: NewMail) => boolean;
 
 /** A dead letter, which is redriven in place. */
 export type DeadRecord = { -readonly [Field in keyof DeadLetter]: DeadLetter[Field] };

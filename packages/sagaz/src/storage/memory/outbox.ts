@@ -1,5 +1,8 @@
+import { SagaError } from "../../core/errors.ts";
 import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
 import type { OutboxStorage, PendingEvent, Settlement, TakeRequest } from "../../ports/outbox.ts";
+import type { NewMail } from "../../ports/storage.ts";
+import { putMail } from "./mailbox.ts";
 import type { Tables } from "./tables.ts";
 import type { Transactions } from "./transactions.ts";
 
@@ -9,6 +12,9 @@ export function outboxIn(tables: Tables, transactions: Transactions): OutboxStor
   return {
     async addIn(tx, events, holdMs = 0) {
       return transactions.get(tx).add(events, holdMs);
+    },
+    toText() {
+      throw new SagaError("SAGAZ_CANNOT", { storage: "memory", what: "add events by SQL" });
     },
     async behindOthers(events) {
       return outbox.behindOthers(events);
@@ -61,5 +67,6 @@ function settle(tables: Tables, { epoch, sent, failed, dead }: Settlement): void
   tables.getWorker(epoch);
   for (const id of sent) tables.outbox.pending.delete(id);
   for (const event of failed) tables.outbox.postpone(event, tables.now());
-  for (const event of dead) tables.outbox.giveUp(event, tables.now());
+  const tell = (mail: NewMail) => putMail(tables, mail);
+  for (const event of dead) tables.outbox.giveUp(event, { diedAt: tables.now(), tell });
 }

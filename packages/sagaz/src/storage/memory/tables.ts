@@ -4,9 +4,11 @@ import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { AddedEvents, OutboxRow } from "../../ports/outbox.ts";
 import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
+import { FlowTable } from "./flow-table.ts";
 import { Hints } from "./hints.ts";
 import { InboxTable } from "./inbox-table.ts";
 import { Lanes } from "./lanes.ts";
+import { EffectTable } from "./effect-table.ts";
 import { OutboxTable } from "./outbox-table.ts";
 import type { DefinitionRecord, MailRecord, Mailbox, SagaRecord, WorkerRecord } from "./records.ts";
 
@@ -28,6 +30,8 @@ export class Tables {
   readonly ends: { readonly saga: SagaRecord; readonly at: number }[] = [];
   readonly outbox = new OutboxTable();
   readonly inbox = new InboxTable();
+  readonly flows = new FlowTable();
+  readonly effects = new EffectTable();
   readonly hints = new Hints();
   readonly #clock: Pick<Clock, "now">;
   #lastEpoch = 0;

@@ -9,12 +9,12 @@ import type { Tables } from "./tables.ts";
 /**
  * A transaction of the caller's own, in memory: what is started in it exists if and only if it commits.
  *
- * It carries starts and events of the outbox, and nothing else: memory understands no SQL, and `tx` refuses any with `SAGAZ_CANNOT`.
+ * It carries starts, events of the outbox and notes of the inbox, and nothing else: memory understands no SQL, and `tx` refuses any with `SAGAZ_CANNOT`.
  */
 export interface InMemoryTransaction {
   /** Pass it as `tx` to a start, or to the outbox. */
   readonly tx: SqlRunner;
-  /** Makes the starts happen, and the events be published. `SAGAZ_CONFLICT`: an id was taken meanwhile, and none happens. */
+  /** Makes the starts happen, the events be published, and the messages be processed. `SAGAZ_CONFLICT`: an id was taken meanwhile, and none happens. */
   commit(): Promise<void>;
   /** Forgets them. */
   rollback(): Promise<void>;
@@ -40,7 +40,7 @@ export class Transactions {
         if (this.#open.delete(tx)) open.commit();
       },
       rollback: async () => {
-        this.#open.delete(tx);
+        if (this.#open.delete(tx)) open.rollback();
       },
     };
   }
@@ -75,6 +75,7 @@ class OpenTransaction {
     readonly holdMs: number;
     readonly ids: number[];
   }[] = [];
+  readonly #onEnd: ((hasCommitted: boolean) => void)[] = [];
 
   constructor(tables: Tables, all: Transactions) {
     this.#tables = tables;
@@ -105,8 +106,23 @@ class OpenTransaction {
     return key === undefined ? undefined : this.#starts.find((one) => toKey(one) === key);
   }
 
+  /** Calls back when it has committed, or not. */
+  onEnd(callBack: (hasCommitted: boolean) => void): void {
+    this.#onEnd.push(callBack);
+  }
+
+  rollback(): void {
+    for (const callBack of this.#onEnd) callBack(false);
+  }
+
   commit(): void {
-    this.#checkIds(this.#starts);
+    try {
+      this.#checkIds(this.#starts);
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
+    for (const callBack of this.#onEnd) callBack(true);
     const at = this.#tables.now();
     for (const start of this.#starts)
       commitStart(this.#tables, { ...start, owned: false }, { epoch: null, at });

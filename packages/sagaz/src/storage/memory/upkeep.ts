@@ -6,15 +6,19 @@ import type { Tables } from "./tables.ts";
 
 /** How long a refusal is kept for its sender to see. */
 const refusalMs = 86_400_000;
-/** How long a message is recognised that was processed. */
-const inboxKeptMs = 35 * 86_400_000;
+/** How long a message is recognised that was processed, and an event shown that was seen. */
+const messagesKeptMs = 35 * 86_400_000;
+/** How long a participant remembers what it was last asked about. */
+const effectsKeptMs = 396 * 86_400_000;
 
 /** What keeps the tables in shape, in memory. */
 export function upkeepIn(tables: Tables): UpkeepStore {
   return {
     async maintain() {
       forgetRefused(tables, tables.now() - refusalMs);
-      tables.inbox.clear(tables.now() - inboxKeptMs);
+      tables.inbox.clear(tables.now() - messagesKeptMs);
+      tables.flows.clear(tables.now() - messagesKeptMs);
+      tables.effects.clear(tables.now() - effectsKeptMs);
     },
     async claimOrphans({ epoch, missingMs, limit }) {
       if (!tables.workers.has(epoch)) return [];
