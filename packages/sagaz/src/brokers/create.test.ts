@@ -36,12 +36,15 @@ test.each([
 ])("what is wrong is said without the password: %s", async (url) => {
   const unreadable = await createBroker(url.replace(/1$/, "port")).catch((thrown: unknown) => thrown);
   expect(unreadable).toMatchObject({ code: "SAGAZ_INVALID_OPTION" });
+  const stray = await createBroker(url.replace("s3cret", "100%s3cret")).catch((thrown: unknown) => thrown);
+  expect(stray).toMatchObject({ code: "SAGAZ_INVALID_OPTION" });
   const broker = await createBroker(url);
   const unreachable = await broker.start().catch((thrown: unknown) => thrown);
   expect(unreachable).toMatchObject({ code: "SAGAZ_BROKER_UNAVAILABLE" });
   expect(String(unreachable)).toMatch(/ECONNREFUSED|connection refused/);
   await broker.stop();
-  for (const error of [unreadable, unreachable]) expect(inspect(error, { depth: 9 })).not.toContain("s3cret");
+  for (const error of [unreadable, stray, unreachable])
+    expect(inspect(error, { depth: 9 })).not.toContain("s3cret");
 });
 
 test.each([

@@ -72,14 +72,18 @@ async function openMemory(): Promise<MessageBroker> {
 
 /** The driver would tell what it cannot read, password and all. */
 function checkUrl(url: string): void {
-  if (URL.canParse(url)) return;
+  if (URL.canParse(url) && !hasStrayPercent(new URL(url))) return;
   const details = {
     where: "createBroker",
     option: "url",
     value: `${url.split(":")[0]}:…`,
-    rule: "it must be a URL",
+    rule: "it must be a URL, with user and password percent-encoded",
   };
   throw new SagaError("SAGAZ_INVALID_OPTION", details);
+}
+
+function hasStrayPercent({ username, password }: URL): boolean {
+  return /%(?![0-9a-f]{2})/i.test(username + password);
 }
 
 async function openKafka(url: string): Promise<MessageBroker> {

@@ -9,7 +9,9 @@ import type * as driver from "@platformatic/kafka";
 export type KafkaDriver = Pick<
   typeof driver,
   | "Connection"
-  | "NumericMap"
+  | "Writer"
+  | "crc32c"
+  | "createAPI"
   | "createTopicsV7"
   | "fetchV12"
   | "findCoordinatorV4"
@@ -31,6 +33,9 @@ export interface Request<Args extends unknown[], Answer> {
 }
 
 export type { Connection, RecordsBatch } from "@platformatic/kafka";
+
+/** What a broker answers when something is published. */
+export type ProduceResponse = ReturnType<typeof driver.produceV9.parseResponse>;
 
 /** What is fetched. */
 export type FetchResponse = ReturnType<typeof driver.fetchV12.parseResponse>;

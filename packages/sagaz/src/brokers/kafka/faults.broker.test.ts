@@ -268,6 +268,27 @@ describe("receiving", () => {
     expect([...three.texts].sort()).toEqual(moved.sort());
   });
 
+  test("a stop that meets a short outage still records what is acknowledged", async () => {
+    const topic = await createTopic();
+    const group = fresh("group");
+    const broker = await open("proxied", { sessionTimeoutMs: 20_000 });
+    const one = await new Receiver({ acks: false }).listen(broker, { group, topics: [topic] });
+    await broker.publish(["1", "2"].map((text) => toMessage(topic, "k", text)));
+    await one.has(2);
+    server.proxy.cut();
+    onTestFinished(() => server.proxy.heal());
+    one.ack(one.messages);
+    const stopping = one.stop();
+    await waitUntil("the outage is noticed", async () => !(await broker.health()).isUp);
+    server.proxy.heal();
+    await stopping;
+    const other = await open();
+    const two = await new Receiver().listen(other, { group, topics: [topic] });
+    await other.publish([toMessage(topic, "k", "3")]);
+    await two.hasAll(["3"]);
+    expect(two.texts).toEqual(["3"]);
+  });
+
   test("new partitions of a topic are noticed", async () => {
     const topic = await createTopic({ partitions: 1 });
     const broker = await open();
@@ -278,6 +299,25 @@ describe("receiving", () => {
     // Another one, which has not known the topic before.
     await (await open()).publish(messages);
     await receiver.hasAll(messages.map(({ payload }) => String(payload)));
+  });
+
+  test("a partition that has just been emptied is in the next request, with all others", async () => {
+    const topic = await createTopic({ partitions: 4 });
+    const asked: number[] = [];
+    const ask = kafka.fetchV12.api.async.bind(kafka.fetchV12.api);
+    const async: typeof ask = (connection, ...request) => {
+      asked.push(request[6].length);
+      return ask(connection, ...request);
+    };
+    const api = Object.assign(kafka.fetchV12.api.bind({}), kafka.fetchV12.api, { async });
+    const broker = await open("plain", { kafka: { ...kafka, fetchV12: { ...kafka.fetchV12, api } } });
+    const receiver = await new Receiver().listen(broker, { group: fresh("group"), topics: [topic] });
+    for (let n = 1; n <= 10; n++) {
+      await broker.publish([toMessage(topic, "always the same", String(n))]);
+      await receiver.has(n);
+    }
+    expect(asked.length).toBeGreaterThanOrEqual(10);
+    expect(new Set(asked)).toEqual(new Set([4]));
   });
 
   test("what was written in a transaction that was aborted is not received", async () => {

@@ -84,7 +84,8 @@ export class Fetcher {
     this.#busy.delete(name);
     if (answer instanceof Error) this.#rest(wanted, describe(answer));
     else this.#read(answer, wanted);
-    this.wake();
+    // After what was read is handed over: a feed that is still full then is left out of the next request, for as long as that waits.
+    queueMicrotask(() => this.wake());
   }
 
   #ask(address: Address, wanted: readonly Feed[], waitMsMax: number): Promise<FetchResponse> {

@@ -1,5 +1,6 @@
 import type { ConnectionOptions as TlsOptions } from "node:tls";
 import { SagaError } from "../../core/errors.ts";
+import { givenOptions, type Wanted } from "../../core/given-options.ts";
 import type {
   BrokerHealth,
   BrokerMessage,
@@ -43,6 +44,19 @@ export interface KafkaBrokerOptions {
   readonly sessionTimeoutMs?: number;
 }
 
+const WANTED: Wanted<KafkaBrokerOptions> = {
+  kafka: { has: ["Connection"], rule: "it must be the package @platformatic/kafka" },
+  servers: "some",
+  sasl: "optional",
+  tls: "optional",
+  clientId: "optional",
+  createTopics: "optional",
+  messageBytesMax: { from: 1 },
+  publishTimeoutMs: { from: 1 },
+  answerTimeoutMs: { from: 1 },
+  sessionTimeoutMs: { from: 1 },
+};
+
 /**
  * Messages over Apache Kafka 3.1 or later, by the driver `@platformatic/kafka`.
  *
@@ -65,7 +79,8 @@ export class KafkaBroker implements MessageBroker {
   #publisher: Publisher | undefined;
   #state: "new" | "started" | "stopped" = "new";
 
-  constructor(options: KafkaBrokerOptions) {
+  constructor(written: KafkaBrokerOptions) {
+    const options = givenOptions("KafkaBroker", written, WANTED);
     const { kafka, servers, clientId = "sagaz", answerTimeoutMs = 5_000, sasl, tls } = options;
     this.#cluster = new Cluster({ kafka, clientId, answerTimeoutMs, sasl, tls }, servers);
     this.#topics = new Topics(this.#cluster, options.createTopics);

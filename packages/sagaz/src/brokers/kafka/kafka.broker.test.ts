@@ -25,8 +25,9 @@ test.for(brokerRules.map((rule) => [rule.name, rule] as const))("%s", async ([, 
 function toOpen({ plain, proxied, proxy, kafka: process }: KafkaWithListeners): OpenBroker {
   return async () => {
     const brokers: KafkaBroker[] = [];
-    const add = (listener: string) => {
-      const limits = { publishTimeoutMs: 3_000, answerTimeoutMs: 3_000, sessionTimeoutMs: 3_000 };
+    // Nobody loses its place because it, or the server, has not got its turn for a while: only who dies is soon forgotten.
+    const add = (listener: string, sessionTimeoutMs = 10_000) => {
+      const limits = { publishTimeoutMs: 3_000, answerTimeoutMs: 3_000, sessionTimeoutMs };
       const broker = new KafkaBroker({ kafka, servers: [listener], ...limits });
       brokers.push(broker);
       return broker;
@@ -43,7 +44,7 @@ function toOpen({ plain, proxied, proxy, kafka: process }: KafkaWithListeners): 
       unknownTopic: () => `nobody-created-this-${topics++}`,
       // To the server, a process that died is one whose connections broke and who never says farewell.
       crash: async () => {
-        const mortal = add(proxied);
+        const mortal = add(proxied, 3_000);
         await mortal.start();
         return { broker: mortal, die: async () => proxy.cut() };
       },

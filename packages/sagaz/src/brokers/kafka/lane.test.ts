@@ -3,7 +3,9 @@ import { Lane } from "./lane.ts";
 import { unavailable } from "./error-codes.ts";
 import { toOutgoing } from "./outgoing.ts";
 import { PublishCall } from "./publish-call.ts";
+import { RecordEncoder } from "./record-encoder.ts";
 
+const encoder = new RecordEncoder();
 const identity = { producerId: 7n, epoch: 0 };
 const roomy = 1_000_000;
 const accepted = { errorCode: 0, recordErrors: [] };
@@ -12,7 +14,7 @@ const trouble = unavailable("no answer");
 function load(lane: Lane, keys: readonly string[], until = Infinity): PublishCall {
   const call = new PublishCall(keys.length, until);
   keys.forEach((key, at) =>
-    lane.push(toOutgoing({ topic: "t", key, headers: {}, payload: String(at) }, at, call)),
+    lane.push(toOutgoing({ topic: "t", key, headers: {}, payload: String(at) }, { at, call, encoder })),
   );
   return call;
 }
@@ -22,7 +24,7 @@ async function codesOf(call: PublishCall): Promise<readonly (string | undefined)
 }
 
 function textsOf(lane: Lane, bytesMax = roomy): readonly string[] | undefined {
-  return lane.next(identity, bytesMax)?.messages.map(({ value }) => String(value));
+  return lane.next(identity, bytesMax)?.messages.map(({ at }) => String(at));
 }
 
 test("a batch without an answer goes again as it is, whatever came meanwhile", async () => {

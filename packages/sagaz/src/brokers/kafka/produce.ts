@@ -1,6 +1,8 @@
 import type { BatchAnswer } from "./batch-answer.ts";
 import type { Access, Address, Connections } from "./connections.ts";
-import type { Batch, BatchIdentity, Lane } from "./lane.ts";
+import type { ProduceResponse, Request } from "./driver.ts";
+import type { Batch, Lane } from "./lane.ts";
+import { toRecordsBatch } from "./records-batch.ts";
 
 /** A batch, and whose it is. */
 export interface LaneBatch {
@@ -8,47 +10,16 @@ export interface LaneBatch {
   readonly batch: Batch;
 }
 
-/** Batches that go to one broker together: a request has one identity for all. */
-export interface ProduceRequest {
-  readonly identity: BatchIdentity;
-  readonly batches: LaneBatch[];
-}
-
 /** All replicas that are in sync have it. */
 const acksOfAll = -1;
 
-/** Puts batches into as few requests as they need; it is one, but after trouble. */
-export function toRequests(batches: readonly LaneBatch[]): readonly ProduceRequest[] {
-  const requests = new Map<string, ProduceRequest>();
-  for (const one of batches) {
-    const { identity } = one.batch;
-    const name = `${identity.producerId}/${identity.epoch}`;
-    const request = requests.get(name);
-    if (request) request.batches.push(one);
-    else requests.set(name, { identity, batches: [one] });
-  }
-  return [...requests.values()];
-}
-
-/** Sends a request, and gives the answer for each of its batches, or why there is none. Never rejects. */
+/** Sends batches in one request, and gives the answer for each of them, or why there is none. Never rejects. */
 export async function produce(
   { connections, access, address }: { connections: Connections; access: Access; address: Address },
-  { identity, batches }: ProduceRequest,
+  batches: readonly LaneBatch[],
 ): Promise<readonly (BatchAnswer | Error | undefined)[]> {
-  const { kafka, answerTimeoutMs } = access;
-  const sequences = new kafka.NumericMap();
-  const now = BigInt(Date.now());
-  const records = batches.flatMap(({ lane, batch }) => {
-    sequences.set(`${lane.topic}:${lane.partition}`, batch.sequence);
-    for (const message of batch.messages) message.timestamp = now;
-    return batch.messages;
-  });
-  const options = { producerId: identity.producerId, producerEpoch: identity.epoch, sequences };
   try {
-    // The broker gives up waiting for replicas before we give up waiting for the broker.
-    const waitMs = Math.floor(answerTimeoutMs / 2);
-    const answer = await connections.ask(address, kafka.produceV9, acksOfAll, waitMs, records, options);
-    if (typeof answer === "boolean") return [];
+    const answer = await connections.ask(address, toProduceRequest(access, batches));
     const answers = new Map<string, BatchAnswer>();
     for (const { name, partitionResponses } of answer.responses)
       for (const response of partitionResponses) answers.set(`${name}:${response.index}`, response);
@@ -57,4 +28,36 @@ export async function produce(
     const failure = error instanceof Error ? error : new Error("there is no answer", { cause: error });
     return batches.map(() => failure);
   }
+}
+
+/** The driver's request of that kind, with batches that are bytes already. */
+function toProduceRequest(
+  { kafka, answerTimeoutMs }: Access,
+  batches: readonly LaneBatch[],
+): Request<[], ProduceResponse> {
+  const now = BigInt(Date.now());
+  const checksum = (bytes: Buffer) => kafka.crc32c(kafka.Writer.create().append(bytes).dynamicBuffer);
+  const topics = new Map<string, LaneBatch[]>();
+  for (const one of batches) {
+    const { topic } = one.lane;
+    topics.set(topic, [...(topics.get(topic) ?? []), one]);
+  }
+  const create = () =>
+    kafka.Writer.create()
+      .appendString(null) // no transaction
+      .appendInt16(acksOfAll)
+      // The broker gives up waiting for replicas before we give up waiting for the broker.
+      .appendInt32(Math.floor(answerTimeoutMs / 2))
+      .appendArray([...topics], (writer, [topic, ofTopic]) => {
+        writer.appendString(topic).appendArray(ofTopic, (_, { lane, batch }) => {
+          const bytes = toRecordsBatch(batch, now, checksum);
+          writer
+            .appendInt32(lane.partition)
+            .appendUnsignedVarInt(bytes.length + 1)
+            .append(bytes);
+        });
+      })
+      .appendTaggedFields();
+  const { key, version } = kafka.produceV9.api;
+  return { api: kafka.createAPI<[], ProduceResponse>(key, version, create, kafka.produceV9.parseResponse) };
 }

@@ -6,6 +6,7 @@ import { unavailable } from "./error-codes.ts";
 import { batchBytes, toOutgoing, type Outgoing } from "./outgoing.ts";
 import { partitionOf } from "./partition-of.ts";
 import { heldBack, PublishCall } from "./publish-call.ts";
+import { RecordEncoder } from "./record-encoder.ts";
 import { Sender } from "./sender.ts";
 import type { Topics } from "./topics.ts";
 
@@ -24,6 +25,7 @@ export class Publisher {
   readonly #topics: Topics;
   readonly #limits: PublishLimits;
   readonly #sender: Sender;
+  readonly #encoder = new RecordEncoder();
   readonly #calls = new Set<PublishCall>();
   #isStopped = false;
 
@@ -36,7 +38,7 @@ export class Publisher {
   async publish(messages: readonly BrokerMessage[]): Promise<readonly (SagaError | undefined)[]> {
     const call = new PublishCall(messages.length, performance.now() + this.#limits.publishTimeoutMs);
     const outgoing = messages
-      .map((message, at) => toOutgoing(message, at, call))
+      .map((message, at) => toOutgoing(message, { at, call, encoder: this.#encoder }))
       .filter((message) => this.#fits(message));
     this.#calls.add(call);
     await this.#load(outgoing, call);

@@ -6,7 +6,7 @@ import { Connections, type Address } from "./connections.ts";
 import { unavailable } from "./error-codes.ts";
 import { Lane, type BatchIdentity } from "./lane.ts";
 import type { Outgoing } from "./outgoing.ts";
-import { produce, toRequests, type LaneBatch, type ProduceRequest } from "./produce.ts";
+import { produce, type LaneBatch } from "./produce.ts";
 import { ProducerIdentity } from "./producer-identity.ts";
 import type { Topics } from "./topics.ts";
 
@@ -94,10 +94,7 @@ export class Sender {
     for (const lane of lanes) lane.isBusy = true;
     const identity = await this.#identity.get().catch(unavailable);
     if (identity instanceof SagaError) for (const lane of lanes) this.#fail(lane, identity);
-    else {
-      const requests = toRequests(this.#take(lanes, identity));
-      await Promise.all(requests.map((request) => this.#send(address, request)));
-    }
+    else await this.#send(address, this.#take(lanes, identity));
     this.#busy.delete(name);
     this.pump();
   }
@@ -119,10 +116,11 @@ export class Sender {
     return batches;
   }
 
-  async #send(address: Address, request: ProduceRequest): Promise<void> {
+  async #send(address: Address, batches: readonly LaneBatch[]): Promise<void> {
+    if (batches.length === 0) return;
     const via = { connections: this.#connections, access: this.#cluster.access, address };
-    const answers = await produce(via, request);
-    for (const [n, { lane, batch }] of request.batches.entries()) {
+    const answers = await produce(via, batches);
+    for (const [n, { lane, batch }] of batches.entries()) {
       const answer = answers[n];
       if (answer === undefined || answer instanceof Error) {
         this.#fail(lane, unavailable(answer), true);

@@ -20,6 +20,8 @@ const beatMsMax = 1_000;
 const retryMs = 250;
 /** So long a start tries: a group that nobody has kept yet needs a moment, on a new cluster some seconds. */
 const startMsMax = 10_000;
+/** So long a stop tries to record what is acknowledged: a broker that has just got the group is not ready for a moment. */
+const recordMsMax = 5_000;
 
 /**
  * A receiver of a group.
@@ -114,11 +116,22 @@ export class KafkaSubscription implements Subscription {
     this.#membership.interrupt();
     this.#nap.end();
     await this.#life;
-    await this.#committer
-      .now()
-      .then(() => this.#membership.leave())
-      .catch(() => {}); // then the others find out by themselves
+    await this.#record();
+    await this.#membership.leave().catch(() => {}); // then the others find out by themselves
     this.#membership.interrupt();
+  }
+
+  /** What cannot be recorded comes again to the others. */
+  async #record(): Promise<void> {
+    const until = performance.now() + recordMsMax;
+    for (;;) {
+      try {
+        return await this.#committer.now();
+      } catch {
+        if (performance.now() >= until) return;
+        await this.#nap.take(retryMs);
+      }
+    }
   }
 
   async #live(): Promise<void> {

@@ -1,4 +1,5 @@
 import { SagaError } from "../../core/errors.ts";
+import { givenOptions, type Wanted } from "../../core/given-options.ts";
 import type {
   BrokerHealth,
   BrokerMessage,
@@ -21,6 +22,7 @@ export interface InMemoryBrokerOptions {
 }
 
 const MESSAGES_KEPT_MAX = 100_000;
+const WANTED: Wanted<InMemoryBrokerOptions> = { beside: "optional", messagesKeptMax: { from: 1 } };
 
 /**
  * A broker that lives and dies with its process: for tests, for demonstrations, and for sagas that meet in one process.
@@ -33,7 +35,9 @@ export class InMemoryBroker implements MessageBroker {
   readonly #subscriptions = new Set<MemorySubscription>();
   #state: "new" | "started" | "stopped" = "new";
 
-  constructor({ beside, messagesKeptMax = MESSAGES_KEPT_MAX }: InMemoryBrokerOptions = {}) {
+  constructor(options: InMemoryBrokerOptions = {}) {
+    const given = givenOptions("InMemoryBroker", options, WANTED);
+    const { beside, messagesKeptMax = MESSAGES_KEPT_MAX } = given;
     this.#topics = beside ? beside.#topics : new Topics(messagesKeptMax);
   }
 

@@ -12,7 +12,7 @@ export interface NatsConnection {
   publish(
     subject: string,
     payload?: Uint8Array | string,
-    options?: { reply?: string; headers?: NatsHeaders | undefined },
+    options?: { reply?: string; headers?: NatsHeaders | WrittenHeaders | undefined },
   ): void;
   subscribe(
     subject: string,
@@ -39,4 +39,12 @@ export interface NatsHeaders {
   append(name: string, value: string): void;
   get(name: string): string;
   keys(): string[];
+}
+
+/**
+ * Headers that are written already: of those that it is to send the driver asks nothing but this. Its own class looks
+ * through all that it has for each that is added, which took half as long as everything else about a message.
+ */
+export interface WrittenHeaders {
+  encode(): Uint8Array;
 }

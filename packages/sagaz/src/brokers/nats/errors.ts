@@ -13,6 +13,13 @@ export class RefusedByJetStream extends Error {
   }
 }
 
+/** A header that cannot be written. */
+export class UnwritableHeader extends Error {
+  constructor(name: string) {
+    super(`"${name}" is no name of a header`);
+  }
+}
+
 /** No stream takes the subject, or there is no JetStream now. */
 export const nobodyAnswers = 503;
 export const noSuchStream = 10_059;
@@ -34,7 +41,8 @@ export function isRefusal(error: unknown, ...codes: number[]): boolean {
  * that cannot be written), and what is larger than the stream allows. All else (a full stream, no leader) may pass.
  */
 export function toPublishError(error: unknown, topic: string): SagaError {
-  const isBad = error instanceof Error && error.name === "InvalidArgumentError";
+  const isUnsendable = error instanceof Error && error.name === "InvalidArgumentError";
+  const isBad = isUnsendable || error instanceof UnwritableHeader;
   if (!isBad && !isRefusal(error, ...tooLarge)) return toUnavailable(error);
   return new SagaError("SAGAZ_MESSAGE_REFUSED", { broker, topic, message: messageOf(error) });
 }

@@ -1,4 +1,5 @@
 import { SagaError } from "../../core/errors.ts";
+import { givenOptions, type Wanted } from "../../core/given-options.ts";
 import type {
   BrokerHealth,
   BrokerMessage,
@@ -15,7 +16,7 @@ import { publish } from "./publish.ts";
 import { Subjects } from "./subjects.ts";
 import { NatsSubscription } from "./subscription.ts";
 
-export type { NatsConnection, NatsDriver, NatsHeaders, NatsMessage } from "./driver.ts";
+export type { NatsConnection, NatsDriver, NatsHeaders, NatsMessage, WrittenHeaders } from "./driver.ts";
 
 /** Options of {@link NatsBroker}. Times are in milliseconds. */
 export interface NatsBrokerOptions<Settings extends object = object> {
@@ -35,6 +36,15 @@ export interface NatsBrokerOptions<Settings extends object = object> {
   readonly answerTimeoutMs?: number;
 }
 
+const WANTED: Wanted<NatsBrokerOptions> = {
+  nats: { has: ["connect"], rule: "it must be the package @nats-io/transport-node" },
+  connection: "optional",
+  stream: "optional",
+  replicas: { from: 1 },
+  keepMs: { from: 1 },
+  leaseMs: { from: 1 },
+  answerTimeoutMs: { from: 1 },
+};
 /** For how long a stop waits for what is being published. */
 const drainMsMax = 5_000;
 const day = 24 * 60 * 60_000;
@@ -69,7 +79,7 @@ export class NatsBroker<Settings extends object = object> implements MessageBrok
   #stopping: Promise<void> | undefined;
 
   constructor(options: NatsBrokerOptions<Settings>) {
-    this.#options = options;
+    this.#options = givenOptions("NatsBroker", options, WANTED);
     this.#answerTimeoutMs = options.answerTimeoutMs ?? 10_000;
     this.#subjects = new Subjects(options.stream ?? "sagaz");
   }
@@ -112,6 +122,8 @@ export class NatsBroker<Settings extends object = object> implements MessageBrok
       timeout: this.#answerTimeoutMs,
       pingInterval: Math.ceil(this.#answerTimeoutMs / 3),
       maxPingOut: 2,
+      // What is written to the socket at a time, in bytes: its types hide it, and without it a batch is cut into forty.
+      pendingLimit: 256 * 1024,
     };
     return nats.connect({ ...connection, ...own } as unknown as Settings);
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { NatsConnection, NatsHeaders, NatsMessage } from "./driver.ts";
+import type { NatsConnection, NatsHeaders, NatsMessage, WrittenHeaders } from "./driver.ts";
 import { nobodyAnswers, RefusedByJetStream, toUnavailable } from "./errors.ts";
 
 const reopenMsMin = 20;
@@ -24,7 +24,7 @@ export type Answer = Readonly<Record<string, unknown>>;
 export interface Outgoing {
   readonly subject: string;
   readonly payload: Uint8Array | string;
-  readonly headers: NatsHeaders | undefined;
+  readonly headers: NatsHeaders | WrittenHeaders | undefined;
 }
 
 /** Called with what went wrong, or with the bytes of the answer. */
@@ -123,7 +123,7 @@ export class Line {
   send(
     subject: string,
     payload: Uint8Array | string,
-    options: { reply: string; headers?: NatsHeaders | undefined },
+    options: { reply: string; headers?: Outgoing["headers"] },
   ): void {
     if (!this.#connection) throw this.#trouble;
     this.#connection.publish(subject, payload, options);

@@ -5,9 +5,7 @@ import { toReceived, writeHeaders } from "./message.ts";
 
 /** As it goes over the line. */
 function write(key: string, headers: Record<string, string>): string {
-  const written: MsgHdrs & { toString?: () => string } = makeHeaders();
-  writeHeaders({ topic: "t", key, headers, payload: "" }, written);
-  return written.toString?.() ?? "";
+  return Buffer.from(writeHeaders({ topic: "t", key, headers, payload: "" })).toString();
 }
 
 /** There and back, as the driver and the server do it: as the lines of text that they are. */
@@ -45,6 +43,10 @@ test("whatever is in keys and headers arrives as it was", () => {
     }),
     { numRuns: 2_000 },
   );
+});
+
+test.each(["with space", "with:colon", "größe", "\n"])("a header cannot be called %j", (name) => {
+  expect(() => write("k", { [name]: "x" })).toThrow("no name of a header");
 });
 
 test("what others publish needs no headers", () => {

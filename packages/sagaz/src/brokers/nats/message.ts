@@ -1,21 +1,35 @@
 import type { BrokerMessage, ReceivedMessage } from "../../ports/broker.ts";
-import type { NatsHeaders, NatsMessage } from "./driver.ts";
+import type { NatsMessage } from "./driver.ts";
+import { UnwritableHeader } from "./errors.ts";
 
 const keyHeader = "Sagaz-Key";
 /** JetStream drops a message whose id it has had in the last minutes: what is sent again after a lost answer is kept once. */
 const idHeader = "Nats-Msg-Id";
 
 const unwritable = /[%\p{Cc}]|^\s|\s$/u;
+/** Most texts are: it is looked for first, because that is quick. */
+const plain = /^(?:[!-$&-~](?:[ -$&-~]*[!-$&-~])?)?$/;
 const unwritables = new RegExp(unwritable, "gu");
 
-/** Writes what is not the payload. An event's id is unique for its source, and one event may go to several topics. */
-export function writeHeaders({ topic, key, headers }: BrokerMessage, written: NatsHeaders): NatsHeaders {
-  written.append(keyHeader, toLine(key));
+/** As the driver demands it of a name: visible ASCII without the colon. */
+const writableName = /^[!-9;-~]*$/;
+
+/**
+ * What is not the payload, as it goes over the wire. An event's id is unique for its source, and one event may go to
+ * several topics.
+ *
+ * @throws UnwritableHeader.
+ */
+export function writeHeaders({ topic, key, headers }: BrokerMessage): Uint8Array {
+  let lines = `NATS/1.0\r\n${keyHeader}: ${toLine(key)}\r\n`;
   const { ce_id: id, ce_source: source = "" } = headers;
   if (id !== undefined)
-    written.append(idHeader, toLine(`${id.length}.${source.length}:${id} ${source} ${topic}`));
-  for (const name of Object.keys(headers)) written.append(name, toLine(headers[name] ?? ""));
-  return written;
+    lines += `${idHeader}: ${toLine(`${id.length}.${source.length}:${id} ${source} ${topic}`)}\r\n`;
+  for (const name of Object.keys(headers)) {
+    if (!writableName.test(name)) throw new UnwritableHeader(name);
+    lines += `${name}: ${toLine(headers[name] ?? "")}\r\n`;
+  }
+  return Buffer.from(`${lines}\r\n`);
 }
 
 /** The message as it was. What somebody else has published to the topic's subject comes with an empty key. */
@@ -31,7 +45,7 @@ export function toReceived(topic: string, { headers, data }: NatsMessage): Recei
  * hexadecimal, and so is the sign for that; all else, Unicode included, stays readable.
  */
 function toLine(text: string): string {
-  if (!unwritable.test(text)) return text;
+  if (plain.test(text) || !unwritable.test(text)) return text;
   return text.replace(unwritables, (char) =>
     Array.from(Buffer.from(char), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""),
   );

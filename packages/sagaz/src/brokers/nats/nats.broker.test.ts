@@ -81,7 +81,8 @@ function toOpen(server: TestBroker): OpenBroker {
     await admin.request(`$JS.API.STREAM.CREATE.${stream}`, JSON.stringify(config));
     await admin.close();
     const toBroker = (url: string) => {
-      const broker = connectTo(url, { stream });
+      // Long, so that nobody loses its lease because it, or the server, has not got its turn for a while.
+      const broker = connectTo(url, { stream, leaseMs: 5_000 });
       cleanups.push(() => broker.stop());
       return broker;
     };

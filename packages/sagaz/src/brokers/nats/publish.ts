@@ -2,7 +2,6 @@ import { toChains } from "../../core/delivery/chains.ts";
 import { SagaError } from "../../core/errors.ts";
 import { need } from "../../core/must.ts";
 import type { BrokerMessage } from "../../ports/broker.ts";
-import type { NatsHeaders } from "./driver.ts";
 import { isRefusal, nobodyAnswers, toPublishError, toUnavailable, toUnknownTopic } from "./errors.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { JetStream } from "./jetstream.ts";
@@ -16,7 +15,6 @@ export interface PublishParts {
   readonly jetStream: JetStream;
   readonly subjects: Subjects;
   readonly inFlight: InFlight;
-  readonly makeHeaders: () => NatsHeaders;
 }
 
 /**
@@ -61,19 +59,20 @@ class Call {
 
   #send(chain: readonly number[], at: number): void {
     const message = this.#messageAt(chain, at);
-    const { line, inFlight, makeHeaders } = this.#parts;
+    const { line, inFlight } = this.#parts;
     const onAnswer = (error: unknown) => {
       inFlight.leave(message.payload.length);
       if (error === undefined) this.#accepted(chain, at);
       else void this.#failed(chain, at, error);
     };
-    let headers: NatsHeaders;
+    let written: Uint8Array;
     try {
-      headers = writeHeaders(message, makeHeaders());
+      written = writeHeaders(message);
     } catch (error) {
       onAnswer(error);
       return;
     }
+    const headers = { encode: () => written };
     line.tell({ subject: this.#toSubject(message.topic), payload: message.payload, headers }, onAnswer);
   }
 

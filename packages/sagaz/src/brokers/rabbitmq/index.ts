@@ -1,4 +1,5 @@
 import { SagaError } from "../../core/errors.ts";
+import { givenOptions, type Wanted } from "../../core/given-options.ts";
 import type {
   BrokerHealth,
   BrokerMessage,
@@ -40,6 +41,12 @@ export interface RabbitMQBrokerOptions {
   readonly answerTimeoutMs?: number;
 }
 
+const WANTED: Wanted<RabbitMQBrokerOptions> = {
+  connect: { has: ["call"], rule: "it must be a function: (options) => connect(url, options)" },
+  exchange: "optional",
+  connectTimeoutMs: { from: 1 },
+  answerTimeoutMs: { from: 1 },
+};
 /** How long publishing under way may go on when the broker is stopped. */
 const finishMs = 5_000;
 
@@ -73,7 +80,12 @@ export class RabbitMQBroker implements MessageBroker {
   #wasStopped = false;
 
   constructor(options: RabbitMQBrokerOptions) {
-    this.#options = { exchange: "sagaz", connectTimeoutMs: 5_000, answerTimeoutMs: 10_000, ...options };
+    this.#options = {
+      exchange: "sagaz",
+      connectTimeoutMs: 5_000,
+      answerTimeoutMs: 10_000,
+      ...givenOptions("RabbitMQBroker", options, WANTED),
+    };
   }
 
   start(): Promise<void> {

@@ -1,4 +1,5 @@
 import { SagaError } from "../../core/errors.ts";
+import { givenOptions, type Wanted } from "../../core/given-options.ts";
 import type {
   BrokerHealth,
   BrokerMessage,
@@ -28,10 +29,20 @@ export interface RedisBrokerOptions {
   readonly leaseMs?: number;
   /** After this time without an answer a connection counts as lost. Default 10,000. */
   readonly answerTimeoutMs?: number;
-  /** How many bytes a message has at most, key and headers counted. Default 512 MiB, as `proto-max-bulk-len` of Redis. */
+  /** How many bytes a message has at most, key, headers and 12 more counted. Default 512 MiB, as `proto-max-bulk-len` of Redis. */
   readonly messageBytesMax?: number;
 }
 
+const WANTED: Wanted<RedisBrokerOptions> = {
+  client: {
+    has: ["duplicate"],
+    rule: "it must be a client of ioredis: new Redis(url, { lazyConnect: true })",
+  },
+  prefix: "optional",
+  leaseMs: { from: 1 },
+  answerTimeoutMs: { from: 1 },
+  messageBytesMax: { from: 1 },
+};
 /** For how long a stop waits for what is being published. */
 const drainMsMax = 5_000;
 
@@ -65,7 +76,8 @@ export class RedisBroker implements MessageBroker {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(options: RedisBrokerOptions) {
+  constructor(written: RedisBrokerOptions) {
+    const options = givenOptions("RedisBroker", written, WANTED);
     this.#client = options.client;
     this.#keys = new Keys(options.prefix ?? "sagaz:");
     this.#leaseMs = options.leaseMs ?? 10_000;
@@ -115,6 +127,7 @@ export class RedisBroker implements MessageBroker {
       makeReader: (onLost) => new Line(this.#client, this.#answerTimeoutMs, onLost),
       keys: this.#keys,
       leaseMs: this.#leaseMs,
+      answerTimeoutMs: this.#answerTimeoutMs,
       options,
     });
     this.#subscriptions.add(subscription);

@@ -1,7 +1,7 @@
 import { SagaError } from "../../core/errors.ts";
 import { need } from "../../core/must.ts";
 import type { BrokerMessage } from "../../ports/broker.ts";
-import { bytesOf, toKept, type Kept } from "./entry.ts";
+import { toKept, toPacket, type Kept } from "./entry.ts";
 import { toPublishError, toRefused } from "./errors.ts";
 import type { Keys } from "./keys.ts";
 import type { Line } from "./line.ts";
@@ -64,7 +64,7 @@ function divide(
     const message = need(messages[place], "a place in the call has its message");
     const { topic, key } = message;
     const kept = toKept(message);
-    const bytes = bytesOf(kept);
+    const { bytes } = kept;
     if (heldBack.has(key)) {
       answers[place] = new SagaError("SAGAZ_BROKER_HELD_BACK");
     } else if (bytes > messageBytesMax) {
@@ -90,7 +90,7 @@ async function append(
   let failure: SagaError | undefined;
   for (const { places, kept } of portions) {
     try {
-      if (!failure) await line.call("EVAL", scripts.append, 1, keys.stream(topic), ...kept.flat());
+      if (!failure) await line.call("EVAL", scripts.append, 1, keys.stream(topic), toPacket(kept));
     } catch (error) {
       failure = toPublishError(error, topic);
     }

@@ -67,7 +67,8 @@ function toOpen(server: TestBroker): OpenBroker {
   return async () => {
     const cleanups: (() => Promise<void>)[] = [];
     const another = () => {
-      const broker = connectTo(server.url);
+      // Nobody loses its lease because it, or the server, has not got its turn for a while: only who dies has a short one.
+      const broker = connectTo(server.url, { leaseMs: 10_000 });
       cleanups.push(() => broker.stop());
       return broker;
     };
@@ -416,6 +417,22 @@ describe("a lease", () => {
     await broker.publish([toMessage(topic, "4")]);
     await one.hasAll(["4"]);
     expect(one.texts()).toEqual(["1", "4"]);
+  });
+
+  test("that is long outlasts a silence in which nothing comes: what is handed over does not come again", async ({
+    skip,
+  }) => {
+    const server = await ownServer(skip, {});
+    const broker = await started(server.url, { leaseMs: 60_000, answerTimeoutMs: 500 });
+    const receiver = await listen(broker, "t", { acks: false });
+    await broker.publish([toMessage("t", "1")]);
+    await receiver.hasAll(["1"]);
+    const admin = plain(server.url);
+    const reads = async () => Number(/cmdstat_xread:calls=(\d+)/.exec(await admin.info("commandstats"))?.[1]);
+    await expect.poll(reads, patiently).toBeGreaterThan(4);
+    await broker.publish([toMessage("t", "2")]);
+    await receiver.hasAll(["2"]);
+    expect(receiver.texts()).toEqual(["1", "2"]);
   });
 
   test("that was lost to another is lost to its acknowledgements as well", async ({ skip }) => {

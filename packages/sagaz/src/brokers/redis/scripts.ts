@@ -5,10 +5,16 @@
  * `allow-oom`: those who read must go on when the memory is full, for only they can make room.
  */
 export const scripts = {
-  /** KEYS stream; ARGV key, headers, payload of each message. One of them can only fail for what fails them all. */
+  /**
+   * KEYS stream; ARGV of each message the key, the headers and the payload, with their lengths, in one piece. One of them
+   * can only fail for what fails them all.
+   */
   append: `#!lua
-for i = 1, #ARGV, 3 do
-  redis.call('XADD', KEYS[1], '*', 'key', ARGV[i], 'headers', ARGV[i + 1], 'payload', ARGV[i + 2])
+local at, packet, unpack = 1, ARGV[1], struct.unpack
+while at <= #packet do
+  local key, headers, payload
+  key, headers, payload, at = unpack('>I4c0I4c0I4c0', packet, at)
+  redis.call('XADD', KEYS[1], '*', 'key', key, 'headers', headers, 'payload', payload)
 end`,
 
   /**

@@ -18,6 +18,8 @@ export interface SubscriptionParts {
   readonly makeReader: (onLost: () => void) => Line;
   readonly keys: Keys;
   readonly leaseMs: number;
+  /** The reader's connection counts as lost when it has had no answer for so long. */
+  readonly answerTimeoutMs: number;
   readonly options: SubscribeOptions;
 }
 
@@ -28,16 +30,19 @@ export class RedisSubscription implements Subscription {
   readonly #options: SubscribeOptions;
   readonly #keys: Keys;
   readonly #tendEveryMs: number;
+  /** For so long a read waits for messages: it answers by then though none come, or its silence would count as a loss. */
+  readonly #blockMs: number;
   #tending: NodeJS.Timeout | undefined;
   #saving: NodeJS.Immediate | undefined;
   #turn = 0;
   #wake = () => {};
   #stopping: Promise<void> | undefined;
 
-  constructor({ line, makeReader, keys, leaseMs, options }: SubscriptionParts) {
+  constructor({ line, makeReader, keys, leaseMs, answerTimeoutMs, options }: SubscriptionParts) {
     this.#options = options;
     this.#keys = keys;
     this.#tendEveryMs = leaseMs / tendsPerLease;
+    this.#blockMs = Math.ceil(Math.min(this.#tendEveryMs, answerTimeoutMs / 2));
     this.#tenures = new Tenures({ line, keys, leaseMs, group: options.group, topics: options.topics });
     // What was handed over comes again, so that all of it is handed over on a connection that works.
     this.#reader = makeReader(() => this.#tenures.dropAll());
@@ -123,7 +128,7 @@ export class RedisSubscription implements Subscription {
     const count = Math.min(messagesPerReadMax, Math.floor(this.#room / tenures.length));
     const streams = tenures.map(({ topic }) => this.#keys.stream(topic));
     const places = tenures.map(({ next }) => next);
-    const how = ["COUNT", count, "BLOCK", Math.ceil(this.#tendEveryMs)];
+    const how = ["COUNT", count, "BLOCK", this.#blockMs];
     try {
       const answer = await this.#reader.callBuffer("XREAD", ...how, "STREAMS", ...streams, ...places);
       const read = new Map(
