@@ -13,7 +13,11 @@ setDefaultStorage((url) => (url === undefined ? Promise.resolve(new InMemoryStor
 // Writing a saga.
 export { Saga } from "./runtime/saga.ts";
 export { ClassicSaga } from "./runtime/classic-saga.ts";
-export type { ClassicSagaOptions, ClassicStepOptions } from "./runtime/classic-saga.ts";
+export type {
+  ClassicCommandOptions,
+  ClassicSagaOptions,
+  ClassicStepOptions,
+} from "./runtime/classic-saga.ts";
 export * from "./core/definition/index.ts";
 export { fail, outcomeUnknown, retryIn } from "./core/decide/outcome.ts";
 export type { AmbiguousOutcome, BusinessFailure, RetryLater } from "./core/decide/outcome.ts";
@@ -37,6 +41,7 @@ export type * from "./core/saga/events.ts";
 export { InMemoryStorage } from "./storage/memory/index.ts";
 export type * from "./storage/memory/index.ts";
 export { createStorage } from "./storage/create.ts";
+export type { CreateStorageOptions } from "./storage/create.ts";
 export type * from "./ports/storage.ts";
 
 // Its events, and what carries them.
@@ -52,9 +57,26 @@ export { OutboxWorker } from "./runtime/delivery/outbox-worker.ts";
 export type { OutboxWorkerHealth, OutboxWorkerOptions } from "./runtime/delivery/outbox-worker.ts";
 export { ConsumerInbox } from "./runtime/delivery/consumer-inbox.ts";
 export type * from "./runtime/delivery/consumer-inbox.ts";
+export { Choreography } from "./runtime/delivery/choreography.ts";
+export type { ChoreographyOptions } from "./runtime/delivery/choreography.ts";
+export type { EventName, Reaction, ReactionContext } from "./runtime/delivery/reactions.ts";
+export { Participant } from "./runtime/participant/participant.ts";
+export type { ParticipantOptions } from "./runtime/participant/participant.ts";
+export type {
+  Command,
+  CommandContext,
+  Commands,
+  CommandUndoContext,
+} from "./runtime/participant/participant-commands.ts";
+export type { CommandMessage, ReplyError, ReplyMessage, ReplyOutcome } from "./core/participant/messages.ts";
+export type { RepliesOptions } from "./runtime/delivery/reply-receiver.ts";
+export { FlowTracker } from "./runtime/delivery/flow-tracker.ts";
+export type { FlowTrackerOptions } from "./runtime/delivery/flow-tracker.ts";
+export { drawFlow } from "./core/delivery/flow.ts";
 export { DeadLetters } from "./runtime/delivery/dead-letters.ts";
 export { InboxWorker } from "./runtime/delivery/inbox-worker.ts";
 export type { InboxCounts, InboxWorkerOptions } from "./runtime/delivery/inbox-worker.ts";
+export type { DeliveryState } from "./runtime/delivery/cdc-delivery.ts";
 export type { RelayCounts } from "./runtime/delivery/relay.ts";
 export type { PoisonPolicy } from "./runtime/delivery/verdict.ts";
 export type { OutboxEvent } from "./core/delivery/outbox-event.ts";

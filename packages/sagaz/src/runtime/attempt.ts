@@ -1,12 +1,14 @@
 import type { SqlRunner, StepContext, StepLog, StepMethod, UndoContext } from "../core/definition/context.ts";
 import { toOutboxRow } from "../core/delivery/outbox-event.ts";
 import type { OutboxEvent, OutboxRow } from "../core/delivery/outbox-event.ts";
+import { toCommandEvent } from "./command-event.ts";
+import type { ReplyAddresses } from "./command-event.ts";
 import { stepNameOf } from "../core/definition/decorators.ts";
 import { fromThrown, toRecordedError } from "../core/decide/outcome.ts";
 import type { Outcome } from "../core/decide/outcome.ts";
 import { actionKeyOf, idempotencyKey } from "../core/decide/task.ts";
 import type { LiveTask, Task } from "../core/decide/view.ts";
-import type { SagaDefinition, StepDefinition } from "../core/definition/definition.ts";
+import type { CommandStep, SagaDefinition, StepDefinition } from "../core/definition/definition.ts";
 import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { SagaError } from "../core/errors.ts";
@@ -15,6 +17,7 @@ import type { SagaEvent } from "../core/saga/events.ts";
 import { findStep } from "../core/saga/state.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import type { Log } from "../ports/log.ts";
+import { LazyAbort } from "./lazy-abort.ts";
 import { validate } from "./payload.ts";
 
 const NONE: readonly never[] = [];
@@ -24,6 +27,7 @@ const RESULTS: ReadonlySet<SagaEvent["type"]> = new Set([
   "step_done",
   "step_compensated",
   "late_effect",
+  "command_sent",
   "map_listed",
   "timer_set",
   "child_started",
@@ -38,6 +42,9 @@ export interface AttemptScope {
   readonly state: SagaState;
   readonly log: Log;
   readonly payloadBytesMax: number;
+  /** Where participants send their replies to. */
+  readonly replyTo: ReplyAddresses;
+  readonly now: number;
   /** Makes the id of a child saga, or of an event. */
   newId(): string;
 }
@@ -52,7 +59,7 @@ export class Attempt implements LiveTask {
   #published: OutboxRow[] | undefined;
   #hasSettled = false;
   readonly #scope: AttemptScope;
-  #controller: AbortController | undefined;
+  readonly #stop = new LazyAbort();
 
   constructor(task: Task, startedAt: number, scope: AttemptScope) {
     this.task = task;
@@ -65,16 +72,11 @@ export class Attempt implements LiveTask {
     if (this.abortedFor) return;
     this.abortedAt = at;
     this.abortedFor = cause;
-    this.#controller?.abort(this.#abortReason());
+    this.#stop.abort(this.#abortReason());
   }
 
-  /** The signal is made when somebody looks at it: most actions never do. */
   get signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController();
-      if (this.abortedFor) this.#controller.abort(this.#abortReason());
-    }
-    return this.#controller.signal;
+    return this.#stop.signal;
   }
 
   #abortReason(): SagaError {
@@ -110,23 +112,25 @@ export class Attempt implements LiveTask {
   /** Keeps an event until the result is recorded. */
   publish(event: OutboxEvent): void {
     const { key: step } = this.task;
-    if (this.#hasSettled) throw new SagaError("SAGAZ_STEP_SETTLED", { step });
+    if (this.#hasSettled) throw new SagaError("SAGAZ_CALL_SETTLED", { whose: `step "${step}"` });
     const published = (this.#published ??= []);
     if (published.length >= EVENTS_PER_CALL_MAX)
       throw new SagaError("SAGAZ_TOO_MANY_EVENTS", { step, limit: EVENTS_PER_CALL_MAX });
+    published.push(this.#toRow(event));
+  }
+
+  #toRow(event: OutboxEvent): OutboxRow {
     const { state, definition, payloadBytesMax } = this.#scope;
     const { headers, correlationId } = state.started;
-    published.push(
-      toOutboxRow(event, {
-        newId: () => this.#scope.newId(),
-        source: `/sagaz/${definition.name}`,
-        bytesMax: payloadBytesMax,
-        sagaId: state.sagaId,
-        aggregateType: definition.name,
-        correlationId,
-        traceparent: headers["traceparent"],
-      }),
-    );
+    return toOutboxRow(event, {
+      newId: () => this.#scope.newId(),
+      source: `/sagaz/${definition.name}`,
+      bytesMax: payloadBytesMax,
+      sagaId: state.sagaId,
+      aggregateType: definition.name,
+      correlationId,
+      traceparent: headers["traceparent"],
+    });
   }
 
   /** What it has published goes with its result, if one of these events is that. */
@@ -187,9 +191,17 @@ export class Attempt implements LiveTask {
   }
 
   #toKeep(result: unknown): unknown {
-    const { kind, key } = this.task;
+    const { kind, key, step } = this.task;
+    if (step.kind === "command" && kind !== "verify") return this.#send(step, result);
     if (kind === "prepare") return this.#acceptPrepared(result);
     return this.#keep(result, `the result of ${kind === "do" ? "step" : kind} "${key}"`);
+  }
+
+  /** The message goes out in the write that says that it was sent. */
+  #send(step: CommandStep, payload: unknown): void {
+    const kept = this.#keep(payload, `the payload of command "${this.task.key}"`);
+    const event = toCommandEvent({ task: this.task, step, payload: kept }, this.#scope);
+    (this.#published ??= []).push(this.#toRow(event));
   }
 
   #acceptPrepared(result: unknown): unknown {
@@ -208,8 +220,9 @@ export class Attempt implements LiveTask {
   /** The function returned, so its effect stands: what cannot be kept is an unknown outcome, never a failure. */
   #unusable(error: unknown): Outcome {
     const recorded = toRecordedError(error, "ambiguous");
-    const { kind } = this.task;
-    if (kind === "prepare") return { type: "failed", error: toRecordedError(error, "error"), final: true };
+    const { kind, step } = this.task;
+    if (kind === "prepare" || (kind === "undo" && step.kind === "command"))
+      return { type: "failed", error: toRecordedError(error, "error"), final: true };
     if (kind === "undo") {
       this.#scope.log.warn(
         "sagaz: a compensation returned a value that cannot be kept; it is recorded as done",
@@ -228,6 +241,7 @@ export class Attempt implements LiveTask {
 function prepare(step: StepDefinition, ctx: StepContext): unknown {
   if (step.kind === "sleep") return step.forMs(ctx);
   if (step.kind === "map") return step.over(ctx);
+  if (step.kind === "command") return step.payload(ctx);
   return step.kind === "child" ? step.input(ctx) : undefined;
 }
 

@@ -262,6 +262,24 @@ test("a poisoned write does not sink its neighbours", async () => {
       expect(await stage.end(start.value)).toMatchObject({ status: "completed" });
 });
 
+test("a request without its reason is refused as one with an empty one, and an orchestrator that was stopped does not start", async () => {
+  await using stage = await Stage.open();
+  const saga = new ClassicSaga({ name: "s" }).addStep("a", () => {});
+  const process = await stage.process(saga);
+  const { id } = await stage.start(process, saga, null);
+  const cancel = process.sagas.cancel.bind(process.sagas) as (id: string) => Promise<void>;
+  await expect(cancel(id)).rejects.toMatchObject({ code: "SAGAZ_REASON_REQUIRED" });
+  const answer = { outcome: "Done" as "done", reason: "the bank says so" };
+  await expect(process.sagas.resolve(id, "a", answer)).rejects.toMatchObject({
+    code: "SAGAZ_INVALID_OPTION",
+  });
+  await expect(process.sagas.get(undefined as unknown as string)).rejects.toThrow(
+    "undefined is not a saga id",
+  );
+  await process.stop();
+  await expect(process.orchestrator.start()).rejects.toMatchObject({ code: "SAGAZ_STOPPED" });
+});
+
 test("options of the orchestrator that make no sense are refused by name", async () => {
   await using stage = await Stage.open();
   for (const options of [

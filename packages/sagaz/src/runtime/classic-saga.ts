@@ -1,5 +1,6 @@
 import type { StepContext, UndoContext, Verdict, VerifyContext } from "../core/definition/context.ts";
 import { checkOptionNames } from "../core/definition/check-options.ts";
+import type { CommandOptions } from "../core/definition/decorators.ts";
 import { define } from "../core/definition/define.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { SagaDraft, SagaOptions, StepDraft, StepOptions } from "../core/definition/draft.ts";
@@ -32,6 +33,17 @@ export interface ClassicStepOptions<Input = unknown, Result = unknown> extends S
   readonly transactional?: boolean;
   /** The point of no return: after it the saga only goes forward. */
   readonly pivot?: boolean;
+}
+
+/** Options of {@link ClassicSaga.addCommand}. Times are milliseconds. */
+export interface ClassicCommandOptions<Input = unknown, Result = unknown>
+  extends Omit<CommandOptions<Input>, "verify">, FlatUndoOptions {
+  /** Makes what is sent along. */
+  readonly payload: (ctx: StepContext<Input>) => unknown;
+  /** Makes what is sent along with the command that asks for the undo. */
+  readonly undo?: (ctx: UndoContext<Input, Result>) => unknown;
+  /** Asked when no reply came in time. */
+  readonly verify?: (ctx: VerifyContext<Input>) => Verdict<Result> | Promise<Verdict<Result>>;
 }
 
 /**
@@ -82,6 +94,27 @@ export class ClassicSaga<Input = unknown, Output = Results> {
   }
 
   /**
+   * Adds a command to a participant, another service, whose reply is the step's result. `undo` makes what is sent along
+   * with the command that asks for the undo.
+   *
+   * @throws SagaError `SAGAZ_INVALID_OPTION` for an option that does not exist.
+   */
+  addCommand<Result = unknown>(name: string, options: ClassicCommandOptions<Input, Result>): this {
+    checkOptionNames(`step "${name}" of "${this.#options.name}"`, options, COMMAND_OPTION_NAMES);
+    const { command = name, topic, payload, verify, replyTimeoutMs, waitMs } = options;
+    this.#steps.push({
+      name,
+      dependsOn: options.dependsOn,
+      pivot: options.pivot ?? false,
+      options,
+      work: { kind: "command", command, topic, payload, verify, replyTimeoutMs, waitMs } as StepDraft["work"],
+      undo: toUndoDraft(options),
+    });
+    this.#definition = undefined;
+    return this;
+  }
+
+  /**
    * Starts this saga and waits for its end, on the storage given to `configure`, or in memory.
    *
    * @throws SagaError when it breaks a rule of definitions or cannot be started. A saga that was undone is a result, not
@@ -100,3 +133,4 @@ export class ClassicSaga<Input = unknown, Output = Results> {
 }
 
 const STEP_OPTION_NAMES = ["dependsOn", "pivot", ...STEP_OPTIONS.action, ...UNDO_OPTIONS];
+const COMMAND_OPTION_NAMES = ["dependsOn", "pivot", "undo", ...STEP_OPTIONS.command, ...UNDO_OPTIONS];

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
 import { saga as build } from "../core/definition/builder.ts";
+import { SagaError } from "../core/errors.ts";
 import { toSagaId } from "../core/saga/saga-id.ts";
 import { append, rowOf, toStart, toStartEntry } from "../testing/conformance/storage/material.ts";
 import { Stage } from "../../../../tests/engine/stage.ts";
 import { toMail } from "./entry.ts";
+import { MailRoom } from "./mail-room.ts";
 
 const LEASE_MS = 5_000;
 
@@ -33,4 +35,29 @@ test("mail that nobody reads, however much, is in nobody's way; it is read once 
   await clock.advance(6 * LEASE_MS);
   const history = await stage.history(process, sagaId);
   expect(history.filter((type) => type === "signal_received")).toHaveLength(600);
+});
+
+test("a fetch that the process's own stop cuts off is no failure; one that fails while it runs is said", async () => {
+  const logged: string[] = [];
+  let isRunning = true;
+  const room = (onFetch: () => void) =>
+    new MailRoom({
+      storage: {
+        mailbox: {
+          fetch: () => {
+            onFetch();
+            return Promise.reject(new SagaError("SAGAZ_STOPPED", { message: "the storage has stopped" }));
+          },
+        },
+      } as never,
+      log: { warn: (message: string) => void logged.push(message) } as never,
+      isRunning: () => isRunning,
+      epoch: () => 1,
+      runners: new Map(),
+      clock: undefined as never,
+    });
+  await room(() => {}).fetch();
+  expect(logged).toEqual(["sagaz: fetching mail failed"]);
+  await room(() => (isRunning = false)).fetch();
+  expect(logged).toHaveLength(1);
 });

@@ -42,6 +42,8 @@ export class MailRoom {
         await this.#fetchAll();
       }
     } catch (error) {
+      // Cut off by this process's stop, which is no failure: what is unread is read by the sagas' next owner.
+      if (!this.#parts.isRunning()) return;
       this.#parts.log.warn("sagaz: fetching mail failed", { error: String(error) });
     } finally {
       this.#isFetching = false;
@@ -64,8 +66,10 @@ export class MailRoom {
    * Tells the sender of a request why it is not carried out. Lost with an outage the mail stays unread; then the answer
    * is false, and the next fetch brings it again.
    */
-  async refuse({ mailId, sagaId }: Mail, { code, details }: SagaError): Promise<boolean> {
+  async refuse({ mailId, sagaId, kind }: Mail, { code, details, message }: SagaError): Promise<boolean> {
     const { storage, epoch, log } = this.#parts;
+    // Its sender does not wait to be told.
+    if (kind === "reply") log.warn("sagaz: a participant's reply was refused", { mailId, sagaId, message });
     const refusal = { mailId, sagaId, code, details: JSON.stringify(details) };
     try {
       await storage.mailbox.refuse(epoch(), [refusal]);

@@ -1,15 +1,22 @@
 import { definitionOf } from "../core/definition/definition-of.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
 import { SagaError } from "../core/errors.ts";
+import { givenOptions, PARTS, type Wanted } from "../core/given-options.ts";
 import type { Chance } from "../ports/chance.ts";
 import type { Clock } from "../ports/clock.ts";
 import { consoleLog } from "../ports/log.ts";
 import type { Log } from "../ports/log.ts";
 import type { SagaStorage } from "../ports/storage.ts";
+import type { InboxWorker } from "./delivery/inbox-worker.ts";
+import { makeReplyReceiver } from "./delivery/reply-receiver.ts";
+import type { RepliesOptions } from "./delivery/reply-receiver.ts";
 import type { OptimisticPublisher } from "./delivery/optimistic-publisher.ts";
+import { checkReplies } from "./check-replies.ts";
 import { Endings } from "./endings.ts";
 import { PAYLOAD_BYTES_MAX } from "./payload.ts";
+import type { ReplyMessage } from "../core/participant/messages.ts";
 import { Registry } from "./registry.ts";
+import { Requests } from "./requests.ts";
 import { Sagas } from "./sagas.ts";
 import { join, leave } from "./users.ts";
 import { systemChance, systemClock } from "./system.ts";
@@ -36,12 +43,17 @@ export interface OrchestratorOptions {
   /** Default 1 MiB, for one input, result or signal. */
   readonly payloadBytesMax?: number;
   readonly log?: Log;
-  /** Tests pass a fake one. */
+  /**
+   * Where participants send their replies to; needed for sagas with command steps. With a `broker` this process receives
+   * them; without one another process does, or you hand them in by `sagas.reply`.
+   */
+  readonly replies?: RepliesOptions;
   /**
    * Sends what steps publish as soon as it has committed, without waiting for an `OutboxWorker`, which is still needed
    * for what this one cannot send. Started and stopped by you.
    */
   readonly publisher?: OptimisticPublisher;
+  /** Tests pass a fake one. */
   readonly clock?: Clock;
   /** Tests pass a seeded one. */
   readonly chance?: Chance;
@@ -65,6 +77,7 @@ export class SagaOrchestrator implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #storage: SagaStorage;
   readonly #endings: Endings;
+  readonly #replies: InboxWorker | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #unlisten: (() => void) | undefined;
@@ -72,13 +85,14 @@ export class SagaOrchestrator implements AsyncDisposable {
   /**
    * @throws SagaError the codes of definitions that break a rule; `SAGAZ_DUPLICATE_DEFINITION`; `SAGAZ_INVALID_OPTION`.
    */
-  constructor(options: OrchestratorOptions) {
-    checkOptions(options);
+  constructor(written: OrchestratorOptions) {
+    const options = givenOptions("SagaOrchestrator", written, WANTED);
     const { storage, clock = systemClock, chance = systemChance, log = consoleLog } = options;
     const registry = new Registry(options.sagas.map((saga) => definitionOf(saga)));
     const payloadBytesMax = options.payloadBytesMax ?? PAYLOAD_BYTES_MAX;
     const { workerName, leaseMs, sagasInFlightMax, stopMs } = { ...DEFAULT_OPTIONS, ...options };
-    const { sagasPerTenantMax } = options;
+    const { sagasPerTenantMax, replies } = options;
+    checkReplies(registry, replies);
     this.#storage = storage;
     this.#worker = new Worker({
       storage,
@@ -87,7 +101,15 @@ export class SagaOrchestrator implements AsyncDisposable {
       chance,
       log,
       publisher: options.publisher,
-      options: { workerName, leaseMs, sagasInFlightMax, sagasPerTenantMax, stopMs, payloadBytesMax },
+      options: {
+        workerName,
+        leaseMs,
+        sagasInFlightMax,
+        sagasPerTenantMax,
+        stopMs,
+        payloadBytesMax,
+        replyTo: replies ?? {},
+      },
       onChange: (runner, why) => this.#endings.notice(runner, why),
     });
     const worker = this.#worker;
@@ -97,7 +119,13 @@ export class SagaOrchestrator implements AsyncDisposable {
       log,
       isLocal: (sagaId) => worker.find(sagaId) !== undefined,
     });
-    this.sagas = new Sagas({ storage, registry, worker, endings: this.#endings, payloadBytesMax });
+    const requests = new Requests({ storage, registry, worker, payloadBytesMax });
+    this.sagas = new Sagas({ storage, registry, worker, endings: this.#endings, payloadBytesMax }, requests);
+    if (replies?.broker) {
+      const { broker, topic = "", group = "sagaz-replies" } = replies;
+      const post = (mailId: string, reply: ReplyMessage) => requests.post(mailId, reply);
+      this.#replies = makeReplyReceiver({ storage, broker, topic, group, clock, chance, log, post });
+    }
   }
 
   /** Sagas in this process's memory. */
@@ -111,6 +139,7 @@ export class SagaOrchestrator implements AsyncDisposable {
    * @throws SagaError `SAGAZ_DEFINITION_CHANGED`, `SAGAZ_SCHEMA_NEWER`, `SAGAZ_STORAGE_UNAVAILABLE`, `SAGAZ_STOPPED` …
    */
   start(): Promise<void> {
+    if (this.#stopping) return this.#start(); // which says that this one does not come back
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = undefined;
       throw error;
@@ -122,6 +151,7 @@ export class SagaOrchestrator implements AsyncDisposable {
     if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "orchestrator" });
     await join(this.#storage, this);
     await this.#worker.start();
+    await this.#replies?.start();
     this.#unlisten = this.#storage.listen((hint) => {
       if (hint === "ended") this.#endings.hint();
     });
@@ -141,6 +171,7 @@ export class SagaOrchestrator implements AsyncDisposable {
     } catch {
       // Whoever called start() was told; there is still something to close.
     }
+    await this.#replies?.stop();
     await this.#worker.stop();
     this.#unlisten?.();
     this.#endings.stop();
@@ -152,22 +183,18 @@ export class SagaOrchestrator implements AsyncDisposable {
   }
 }
 
-function checkOptions(options: OrchestratorOptions): void {
-  const numbers = {
-    leaseMs: LEASE_MS_MIN,
-    sagasInFlightMax: 0,
-    sagasPerTenantMax: 1,
-    stopMs: 0,
-    payloadBytesMax: 1,
-  };
-  for (const [option, least] of Object.entries(numbers)) {
-    const value = options[option as keyof typeof numbers];
-    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) continue;
-    throw new SagaError("SAGAZ_INVALID_OPTION", {
-      where: "SagaOrchestrator",
-      option,
-      value: String(value),
-      rule: `it must be a whole number from ${least} on`,
-    });
-  }
-}
+const WANTED: Wanted<OrchestratorOptions> = {
+  storage: PARTS.storage,
+  sagas: "list",
+  workerName: "optional",
+  leaseMs: { from: LEASE_MS_MIN },
+  sagasInFlightMax: { from: 0 },
+  sagasPerTenantMax: { from: 1 },
+  stopMs: { from: 0 },
+  payloadBytesMax: { from: 1 },
+  log: PARTS.log,
+  replies: "optional",
+  publisher: PARTS.publisher,
+  clock: "optional",
+  chance: "optional",
+};

@@ -8,9 +8,10 @@ import type { SagaStorage } from "../ports/storage.ts";
 
 const shards = Array.from({ length: OUTBOX_SHARDS }, (_, shard) => shard);
 
-/** What waits to be published. */
-async function pendingIn({ storage }: Stage): Promise<readonly PendingEvent[]> {
-  return take(storage);
+/** What waits to be published, with JSON as a text: some storages hand over its bytes. */
+async function pendingIn({ storage }: Stage): Promise<readonly (PendingEvent & { payload: string })[]> {
+  const events = await take(storage);
+  return events.map((event) => ({ ...event, payload: Buffer.from(event.payload).toString() }));
 }
 
 function take({ outbox }: SagaStorage): Promise<readonly PendingEvent[]> {
@@ -163,6 +164,6 @@ test("what is published after the step has returned is refused, loudly", async (
     })
     .build();
   await stage.run(await stage.process(saga), saga, undefined);
-  await expect.poll(() => late).toMatchObject({ code: "SAGAZ_STEP_SETTLED" });
+  await expect.poll(() => late).toMatchObject({ code: "SAGAZ_CALL_SETTLED" });
   expect(await pendingIn(stage)).toEqual([]);
 });

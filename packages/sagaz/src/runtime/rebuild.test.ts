@@ -69,13 +69,16 @@ function withReads(stage: Stage, reads: Partial<QueryStore>): SagaStorage {
       return typeof method === "function" ? (method.bind(target) as unknown) : method;
     },
   });
-  const { name, can, deadLetters, inbox, journal, leases, mailbox, outbox, upkeep } = storage;
+  const { name, can, deadLetters, flows, inbox, journal, leases, mailbox, outbox, participants, upkeep } =
+    storage;
   const start = () => storage.start();
   const stop = () => storage.stop();
   return {
     name,
     can,
     deadLetters,
+    flows,
+    participants,
     inbox,
     journal,
     leases,

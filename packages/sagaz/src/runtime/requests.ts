@@ -1,7 +1,9 @@
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { StandardSchema } from "../core/definition/standard-schema.ts";
 import type { SagaRequest } from "../core/decide/requests.ts";
-import { SagaError } from "../core/errors.ts";
+import { isSagaError, SagaError } from "../core/errors.ts";
+import type { ReplyRequest } from "../core/decide/reply.ts";
+import type { ReplyMessage } from "../core/participant/messages.ts";
 import { keepJson } from "../core/json.ts";
 import type { SagaErrorCode } from "../core/errors.ts";
 import type { Deed } from "../core/saga/events.ts";
@@ -56,6 +58,27 @@ export class Requests {
     }
   }
 
+  /** Stores a participant's reply as mail to the saga's owner, and does not wait for what becomes of it. */
+  async post(mailId: string, reply: ReplyMessage): Promise<void> {
+    const { storage, worker } = this.#parts;
+    await storage.mailbox.send(toMail(mailId, reply.sagaId, await this.toReplyRequest(reply)));
+    worker.poke();
+  }
+
+  /** A reply as the owner takes it: with a result as the step's schema returns it. */
+  async toReplyRequest(reply: ReplyMessage): Promise<ReplyRequest> {
+    const { sagaId, step, direction, round, outcome, error } = reply;
+    const request = { kind: "reply", step, direction, round, outcome, ...(error ? { error } : {}) } as const;
+    if (outcome !== "done" || reply.result === undefined) return request;
+    if (direction === "undo") return { ...request, result: reply.result };
+    try {
+      return { ...request, result: await this.toResult(sagaId, step, reply.result) };
+    } catch (unfit) {
+      if (!isSagaError(unfit) || unfit.retryable) throw unfit;
+      return { ...request, outcome: "unusable", error: { message: unfit.message, code: unfit.code } };
+    }
+  }
+
   /** The payload of a signal as its step's schema returns it. @throws SagaError `SAGAZ_SIGNAL_INVALID`, `SAGAZ_NOT_JSON` … */
   async toSignal(sagaId: string, signal: string, payload: unknown): Promise<unknown> {
     // Only a process that holds the definition can check; when none of its sagas has such a schema it need not look.
@@ -107,7 +130,9 @@ function toRefusal({ code, details }: Extract<MailOutcome, { kind: "refused" }>)
 }
 
 /** Who and why, as the history keeps it. @throws SagaError `SAGAZ_REASON_REQUIRED`. */
-export function toDeed(request: string, { reason, actor = "unknown" }: Reason): Deed {
+export function toDeed(request: string, deed: Reason): Deed {
+  // JavaScript may forget it.
+  const { reason, actor = "unknown" } = (deed as Reason | undefined) ?? { reason: "" };
   if (typeof reason !== "string" || reason.trim() === "")
     throw new SagaError("SAGAZ_REASON_REQUIRED", { request });
   return { actor, reason };

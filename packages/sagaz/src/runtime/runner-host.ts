@@ -2,6 +2,7 @@ import type { SagaError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { AppendEntry, Mail, NewMail, SagaStorage } from "../ports/storage.ts";
+import type { ReplyAddresses } from "./command-event.ts";
 import type { Written } from "./journal-writer.ts";
 import type { SagaState } from "../core/saga/state.ts";
 
@@ -17,6 +18,8 @@ export interface RunnerHost {
   readonly clock: Clock;
   readonly log: Log;
   readonly payloadBytesMax: number;
+  /** Where participants send their replies to. */
+  readonly replyTo: ReplyAddresses;
   /** Database time, as well as this process knows it. */
   now(): number;
   luck(): number;

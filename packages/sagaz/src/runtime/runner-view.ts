@@ -3,6 +3,7 @@ import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { SagaState } from "../core/saga/state.ts";
 import type { Log } from "../ports/log.ts";
 import type { AttemptScope } from "./attempt.ts";
+import type { ReplyAddresses } from "./command-event.ts";
 import type { RunnerHost } from "./runner-host.ts";
 
 /**
@@ -30,6 +31,9 @@ export class RunnerView implements View, AttemptScope {
     return this.#host.payloadBytesMax;
   }
 
+  get replyTo(): ReplyAddresses {
+    return this.#host.replyTo;
+  }
   get log(): Log {
     return this.#host.log;
   }

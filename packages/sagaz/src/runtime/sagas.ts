@@ -2,12 +2,14 @@ import type { Sagaish } from "../core/definition/sagaish.ts";
 import type { JournalEntry } from "../core/saga/events.ts";
 import { SagaError } from "../core/errors.ts";
 import { fold } from "../core/saga/evolve.ts";
+import { toReply } from "../core/participant/messages.ts";
 import type { SagaFilter, SagaPage, SagaStorage } from "../ports/storage.ts";
+import { checkFilter } from "./check-filter.ts";
 import type { Endings } from "./endings.ts";
 import { load, loadEvents } from "./load.ts";
 import type { Registry } from "./registry.ts";
-import { Requests, toDeed } from "./requests.ts";
-import type { Reason } from "./requests.ts";
+import { toDeed } from "./requests.ts";
+import type { Reason, Requests } from "./requests.ts";
 import { Results } from "./results.ts";
 import type { WaitOptions } from "./results.ts";
 import type { SagaResult } from "./saga-result.ts";
@@ -48,11 +50,11 @@ export class Sagas {
   readonly #results: Results;
   readonly #requests: Requests;
 
-  constructor(parts: SagasParts) {
+  constructor(parts: SagasParts, requests: Requests) {
     this.#parts = parts;
     this.#starts = new Starts(parts);
     this.#results = new Results(parts);
-    this.#requests = new Requests(parts);
+    this.#requests = requests;
   }
 
   /**
@@ -99,7 +101,8 @@ export class Sagas {
   }
 
   /** One page, newest first. */
-  list(filter: Partial<SagaFilter> = {}): Promise<SagaPage> {
+  async list(filter: Partial<SagaFilter> = {}): Promise<SagaPage> {
+    checkFilter(filter);
     return this.#parts.storage.queries.list({ limit: 50, ...filter });
   }
 
@@ -150,27 +153,38 @@ export class Sagas {
   }
 
   /**
+   * Hands a participant's reply to its saga, when it did not come through a broker: from an HTTP call, say. Pass its JSON
+   * as it came. A repeated one changes nothing.
+   *
+   * @throws SagaError `SAGAZ_INVALID_REPLY`, `SAGAZ_UNKNOWN_REPLY`, `SAGAZ_SAGA_NOT_FOUND`.
+   */
+  async reply(body: unknown): Promise<void> {
+    const reply = toReply(body);
+    await this.#requests.send(reply.sagaId, await this.#requests.toReplyRequest(reply));
+  }
+
+  /**
    * Cancels a saga: what was done is undone. With its pivot in flight the request waits for the outcome.
    *
    * @throws SagaError `SAGAZ_PIVOT_PASSED`, `SAGAZ_SAGA_ENDED`, `SAGAZ_FORKED`, `SAGAZ_SAGA_NOT_FOUND`.
    */
-  cancel(sagaId: string, reason: Reason): Promise<void> {
-    return this.#requests.send(sagaId, { kind: "cancel", ...toDeed("cancel", reason) });
+  async cancel(sagaId: string, reason: Reason): Promise<void> {
+    await this.#requests.send(sagaId, { kind: "cancel", ...toDeed("cancel", reason) });
   }
 
   /** Stops a saga from beginning anything, undo included; its time-outs stand still. */
-  pause(sagaId: string, reason: Reason): Promise<void> {
-    return this.#requests.send(sagaId, { kind: "pause", ...toDeed("pause", reason) });
+  async pause(sagaId: string, reason: Reason): Promise<void> {
+    await this.#requests.send(sagaId, { kind: "pause", ...toDeed("pause", reason) });
   }
 
   /** Lets a paused saga go on. */
-  resume(sagaId: string, reason: Reason): Promise<void> {
-    return this.#requests.send(sagaId, { kind: "resume", ...toDeed("resume", reason) });
+  async resume(sagaId: string, reason: Reason): Promise<void> {
+    await this.#requests.send(sagaId, { kind: "resume", ...toDeed("resume", reason) });
   }
 
   /** Tries again what a parked saga is parked for. @throws SagaError `SAGAZ_NOT_PARKED`. */
-  retry(sagaId: string, reason: Reason): Promise<void> {
-    return this.#requests.send(sagaId, { kind: "retry", ...toDeed("retry", reason) });
+  async retry(sagaId: string, reason: Reason): Promise<void> {
+    await this.#requests.send(sagaId, { kind: "retry", ...toDeed("retry", reason) });
   }
 
   /**
@@ -178,8 +192,8 @@ export class Sagas {
    *
    * @throws SagaError `SAGAZ_STEP_NEEDED`, `SAGAZ_STEP_NOT_BLOCKED`, `SAGAZ_NOT_PARKED`.
    */
-  skip(sagaId: string, step: string, reason: Reason): Promise<void> {
-    return this.#requests.send(sagaId, { kind: "skip", step, ...toDeed("skip", reason) });
+  async skip(sagaId: string, step: string, reason: Reason): Promise<void> {
+    await this.#requests.send(sagaId, { kind: "skip", step, ...toDeed("skip", reason) });
   }
 
   /**
@@ -193,6 +207,7 @@ export class Sagas {
     answer: { readonly outcome: "done" | "not_done"; readonly result?: unknown } & Reason,
   ): Promise<void> {
     const { outcome } = answer;
+    if (outcome !== "done" && outcome !== "not_done") throw noOutcome(outcome);
     const checked =
       outcome === "done" ? await this.#requests.toResult(sagaId, step, answer.result) : undefined;
     const result = checked === undefined ? {} : { result: checked };
@@ -206,8 +221,8 @@ export class Sagas {
   }
 
   /** Ends a parked saga as it stands: nothing more is done or undone. */
-  forceClose(sagaId: string, reason: Reason): Promise<void> {
-    return this.#requests.send(sagaId, { kind: "force_close", ...toDeed("forceClose", reason) });
+  async forceClose(sagaId: string, reason: Reason): Promise<void> {
+    await this.#requests.send(sagaId, { kind: "force_close", ...toDeed("forceClose", reason) });
   }
 
   /**
@@ -233,4 +248,11 @@ export class Sagas {
     });
     return this.#handle(forkId, true);
   }
+}
+
+/** What is no outcome must not pass for "not_done": what was done would be done again, or never undone. */
+function noOutcome(outcome: unknown): SagaError {
+  const value = typeof outcome === "string" ? JSON.stringify(outcome) : typeof outcome;
+  const rule = 'it must be "done" or "not_done"';
+  return new SagaError("SAGAZ_INVALID_OPTION", { where: "resolve", option: "outcome", value, rule });
 }

@@ -16,12 +16,18 @@ const refused: readonly [what: string, options: Record<string, unknown>][] = [
   ["attributes with half a character", { attributes: { customer: "\udc00" } }],
   ["a start at no time", { startAt: new Date(Number.NaN) }],
   ["a start at a text", { startAt: "tomorrow" }],
+  ["a key that is misspelt, and would be none", { idempotencykey: "4711" }],
 ];
 
 test.each(refused)("%s is refused with a code", (_, options) => {
   expect(() => toStartOptions(options as StartOptions)).toThrow(
     expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }),
   );
+});
+
+test("what is no transaction is refused", () => {
+  const client = { query: () => {} };
+  expect(() => toStartOptions({ tx: client } as unknown as StartOptions)).toThrow("fromPg(client)");
 });
 
 test("what fits is accepted", () => {

@@ -1,4 +1,6 @@
 import type { SqlRunner } from "../core/definition/context.ts";
+import { checkTx } from "../core/check-tx.ts";
+import { checkOptionNames } from "../core/definition/check-options.ts";
 import { LIMITS } from "../core/definition/policies.ts";
 import { SagaError } from "../core/errors.ts";
 
@@ -18,6 +20,16 @@ export interface StartOptions {
   readonly tx?: SqlRunner;
 }
 
+const NAMES = [
+  "idempotencyKey",
+  "correlationId",
+  "tenantId",
+  "headers",
+  "attributes",
+  "startAt",
+  "tx",
+] as const satisfies readonly (keyof StartOptions)[];
+
 /**
  * What a caller says about a start, checked and copied: it comes from requests as often as from code, and whoever gave it
  * may change it before it is on record.
@@ -25,6 +37,8 @@ export interface StartOptions {
  * @throws SagaError `SAGAZ_INVALID_OPTION`.
  */
 export function toStartOptions(given: StartOptions): StartOptions {
+  if (typeof given !== "object" || given === null) throw invalid("options", given, "they must be an object");
+  checkOptionNames("start", given, NAMES); // a key that is misspelt would be none
   const { idempotencyKey, tenantId, correlationId, headers, attributes, startAt, tx } = given;
   const options: { -readonly [Option in keyof StartOptions]: StartOptions[Option] } = {};
   if (idempotencyKey !== undefined) options.idempotencyKey = toKey("idempotencyKey", idempotencyKey);
@@ -33,7 +47,10 @@ export function toStartOptions(given: StartOptions): StartOptions {
   if (headers !== undefined) options.headers = toTexts("headers", headers);
   if (attributes !== undefined) options.attributes = toTexts("attributes", attributes);
   if (startAt !== undefined) options.startAt = toTime(startAt);
-  if (tx !== undefined) options.tx = tx;
+  if (tx !== undefined) {
+    checkTx("start", tx);
+    options.tx = tx;
+  }
   return options;
 }
 

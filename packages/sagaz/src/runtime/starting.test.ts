@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { saga as build } from "../core/definition/builder.ts";
 import { unchecked } from "../core/definition/standard-schema.ts";
 import type { StandardSchema } from "../core/definition/standard-schema.ts";
-import { Stage, Trace, gate } from "../../../../tests/engine/stage.ts";
+import { Stage, Trace, gate, joinsTransactions } from "../../../../tests/engine/stage.ts";
 import { InMemoryStorage } from "../storage/memory/index.ts";
 import { ClassicSaga } from "./classic-saga.ts";
 import { SagaOrchestrator } from "./orchestrator.ts";
@@ -235,7 +235,10 @@ describe("an idempotency key", () => {
   });
 });
 
-describe("a start whose key another open transaction holds", () => {
+// Where the storage can take part in no transaction there is nothing to tell of.
+const describeJoined = joinsTransactions ? describe : () => {};
+
+describeJoined("a start whose key another open transaction holds", () => {
   test("waits for that, and nobody with another key waits with it", async () => {
     await using stage = await Stage.open();
     const saga = one("held");
@@ -274,7 +277,7 @@ describe("a start whose key another open transaction holds", () => {
   });
 });
 
-describe("a start in the caller's own transaction", () => {
+describeJoined("a start in the caller's own transaction", () => {
   test("exists if and only if that commits", async () => {
     await using stage = await Stage.open();
     const trace = new Trace(stage);
@@ -350,7 +353,7 @@ describe("a start in the caller's own transaction", () => {
 
   test("is refused on a storage that cannot join one", async () => {
     class Apart extends InMemoryStorage {
-      override readonly can = { joinTransaction: false, transactionalSteps: false };
+      override readonly can = { joinTransaction: false, transactionalSteps: false, participants: false };
     }
     const saga = one();
     const orchestrator = new SagaOrchestrator({ storage: new Apart(), sagas: [saga] });

@@ -66,6 +66,26 @@ test("a transactional step that throws leaves nothing behind, and is retried", a
   expect(await notes()).toEqual(["attempt 3"]);
 });
 
+test("a step that ends the engine's transaction is not on record as done", async () => {
+  const { stage, notes, insert } = await openShop();
+  await using _ = stage;
+  const saga = new ClassicSaga({ name: "tx-ends", retry: { maxAttempts: 1 } }).addStep(
+    "a",
+    async (ctx) => {
+      await ctx.tx("rollback").catch(() => {});
+      await ctx.tx(insert, [ctx.sagaId, "by itself"]).catch(() => {});
+    },
+    () => {},
+    { transactional: true },
+  );
+  const process = await stage.process(saga);
+  expect(await stage.run(process, saga, null)).toMatchObject({
+    status: "compensated",
+    failure: { error: { message: expect.stringContaining("ended the transaction") as string } },
+  });
+  expect(await notes()).toEqual([]);
+});
+
 test("SQL that fails rolls back, and is an error of the attempt", async () => {
   const { stage, notes, insert } = await openShop();
   await using _ = stage;

@@ -6,6 +6,7 @@ import type { Log } from "../ports/log.ts";
 import type { AppendEntry, Beat, ClaimedSaga, Mail, NewMail, SagaStorage } from "../ports/storage.ts";
 import { Arrivals, toLoaded } from "./arrivals.ts";
 import type { Loaded } from "./arrivals.ts";
+import type { ReplyAddresses } from "./command-event.ts";
 import { comeToRest } from "./come-to-rest.ts";
 import { handBack, signOff } from "./hand-back.ts";
 import type { OptimisticPublisher } from "./delivery/optimistic-publisher.ts";
@@ -38,6 +39,7 @@ export interface WorkerOptions extends RoomLimits {
   /** `stop()` lets attempts finish for this long before it tells them to stop. */
   readonly stopMs: number;
   readonly payloadBytesMax: number;
+  readonly replyTo: ReplyAddresses;
 }
 
 /** What a worker is made of. */
@@ -165,6 +167,9 @@ export class Worker implements RunnerHost {
 
   get payloadBytesMax(): number {
     return this.#parts.options.payloadBytesMax;
+  }
+  get replyTo(): ReplyAddresses {
+    return this.#parts.options.replyTo;
   }
   get sagasInFlight(): number {
     return this.#runners.size;

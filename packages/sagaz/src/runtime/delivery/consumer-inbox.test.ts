@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { InMemoryStorage } from "../../storage/memory/index.ts";
 import { ConsumerInbox } from "./consumer-inbox.ts";
@@ -64,6 +65,46 @@ describe("one message", () => {
     expect(await inbox.processIdempotent(toMessage("a/x"), () => 1)).toMatchObject({ isDuplicate: false });
   });
 
+  test("whose handler returns a promise of another kind, as query builders do, waits for that, as long as it may", async () => {
+    const { inbox } = open({ handlerTimeoutMs: 20 });
+    const Others = runInNewContext("Promise") as PromiseConstructor;
+    const answered = inbox.processIdempotent(toMessage("a/x"), () => Others.resolve(7));
+    expect(await answered).toMatchObject({ result: 7 });
+    const hanging = inbox.processIdempotent(toMessage("b/x"), () => new Others(() => {}));
+    await expect(hanging).rejects.toMatchObject({ code: "SAGAZ_HANDLER_TIMEOUT" });
+  });
+
+  test("whose handler has settled publishes nothing any more, and is told so", async () => {
+    const { inbox, pending } = open({ handlerTimeoutMs: 20 });
+    let publishLate: (() => void) | undefined;
+    await inbox.processIdempotent(toMessage("a/x"), (_, { publish }) => {
+      publishLate = () => publish(event);
+    });
+    expect(() => publishLate?.()).toThrow(
+      expect.objectContaining({ code: "SAGAZ_CALL_SETTLED", details: { whose: 'the handler of "billing"' } }),
+    );
+    const late = inbox.processIdempotent(toMessage("b/x"), (_, { publish }) => {
+      publishLate = () => publish(event);
+      return new Promise<never>(() => {});
+    });
+    await expect(late).rejects.toMatchObject({ code: "SAGAZ_HANDLER_TIMEOUT" });
+    expect(() => publishLate?.()).toThrow(expect.objectContaining({ code: "SAGAZ_CALL_SETTLED" }));
+    expect(await pending()).toBe(0);
+  });
+
+  test.each<[what: string, fields: object]>([
+    ["id", { eventId: "" }],
+    ["id", { eventId: "a\0b" }],
+    ["id", { eventId: "x".repeat(201) }],
+    ["source topic", { sourceTopic: undefined }],
+    ["source topic", { sourceTopic: "a\0b" }],
+    ["type", { eventType: 7 }],
+  ])("with a bad %s is refused: %j", async (what, fields) => {
+    const { inbox } = open();
+    const refused = inbox.processIdempotent(toMessage("a/x", fields), () => 1);
+    await expect(refused).rejects.toMatchObject({ code: "SAGAZ_INVALID_EVENT", details: { what } });
+  });
+
   test("publishes with its own key, correlation and trace", async () => {
     const { inbox, storage } = open();
     const links = { correlationId: "corr-1", traceparent: "trace-1" };
@@ -89,13 +130,16 @@ describe("one message", () => {
     expect(await inbox.processIdempotent(toMessage("a/x"), () => 1)).toMatchObject({ isDuplicate: false });
   });
 
-  test.each(["", "x".repeat(201), "a\0b", 7])("without a usable id is refused: %j", async (eventId) => {
-    const { inbox } = open();
-    const message = { ...toMessage("a/x"), eventId: eventId as string };
-    await expect(inbox.processIdempotent(message, () => 1)).rejects.toMatchObject({
-      code: "SAGAZ_INVALID_EVENT",
-    });
-  });
+  test.each(["", "x".repeat(201), "a\0b", "a\ud800", 7])(
+    "without a usable id is refused: %j",
+    async (eventId) => {
+      const { inbox } = open();
+      const message = { ...toMessage("a/x"), eventId: eventId as string };
+      await expect(inbox.processIdempotent(message, () => 1)).rejects.toMatchObject({
+        code: "SAGAZ_INVALID_EVENT",
+      });
+    },
+  );
 
   test("cannot be noted in a transaction that the storage cannot join", async () => {
     const { inbox } = open();

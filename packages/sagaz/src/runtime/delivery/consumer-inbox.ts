@@ -1,13 +1,16 @@
+import { checkTx } from "../../core/check-tx.ts";
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { toOutboxRow } from "../../core/delivery/outbox-event.ts";
 import type { OutboxEvent, OutboxRow } from "../../core/delivery/outbox-event.ts";
 import { isSagaError, SagaError } from "../../core/errors.ts";
+import { givenOptions, PARTS, type Wanted } from "../../core/given-options.ts";
 import { keepJson } from "../../core/json.ts";
 import { need } from "../../core/must.ts";
 import type { Chance } from "../../ports/chance.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { InboxAnswer, InboxRow } from "../../ports/inbox.ts";
 import type { SagaStorage } from "../../ports/storage.ts";
+import { LazyAbort } from "../lazy-abort.ts";
 import { fromText, PAYLOAD_BYTES_MAX } from "../payload.ts";
 import { newId, systemChance, systemClock } from "../system.ts";
 
@@ -23,6 +26,15 @@ export interface ConsumerInboxOptions {
   readonly clock?: Clock;
   readonly chance?: Chance;
 }
+
+/** What each option is, but for the name. */
+export const INBOX_WANTED: Wanted<Omit<ConsumerInboxOptions, "consumerName">> = {
+  storage: PARTS.storage,
+  handlerTimeoutMs: { from: 1 },
+  payloadBytesMax: { from: 1 },
+  clock: "optional",
+  chance: "optional",
+};
 
 /** A message to be processed once. */
 export interface InboxMessage<Payload = unknown> {
@@ -47,7 +59,13 @@ export interface InboxContext<Payload = unknown> {
   readonly tx: SqlRunner;
   /** Aborts when the handler has taken too long. */
   readonly signal: AbortSignal;
-  /** Publishes an event if and only if the message is noted as processed. Its key is the message's, if it has one. */
+  /**
+   * Publishes an event if and only if the message is noted as processed. Its key is the message's, if it has one, and its
+   * correlation id the message's, or else the message's own id.
+   *
+   * @throws SagaError `SAGAZ_INVALID_EVENT`, `SAGAZ_NOT_JSON`, `SAGAZ_PAYLOAD_TOO_LARGE`, and `SAGAZ_CALL_SETTLED` once
+   * the handler has returned.
+   */
   publish(event: OutboxEvent): void;
 }
 
@@ -107,10 +125,13 @@ export class ConsumerInbox {
   readonly #clock: Clock;
   readonly #chance: Chance;
 
-  constructor(options: ConsumerInboxOptions) {
+  constructor(written: ConsumerInboxOptions) {
+    const options = givenOptions("ConsumerInbox", written, {
+      ...INBOX_WANTED,
+      consumerName: "needed",
+    });
     const { storage, consumerName, handlerTimeoutMs = 30_000 } = options;
     checkName(consumerName);
-    checkTimeout(handlerTimeoutMs);
     this.consumerName = consumerName;
     this.#storage = storage;
     this.#handlerTimeoutMs = handlerTimeoutMs;
@@ -131,6 +152,7 @@ export class ConsumerInbox {
     handler: InboxHandler<Payload, Result>,
     { tx }: { readonly tx?: SqlRunner } = {},
   ): Promise<InboxResult<Result>> {
+    if (tx !== undefined) checkTx("processIdempotent", tx);
     const messages = [message];
     try {
       const answers = await this.#process(messages, handler, tx);
@@ -223,7 +245,7 @@ export class ConsumerInbox {
     };
     const idleMsMax = this.#handlerTimeoutMs + IDLE_SPARE_MS;
     if (!callersTx) return inbox.process({ ...request, idleMsMax }, work);
-    if (!can.transactionalSteps)
+    if (!can.joinTransaction)
       throw new SagaError("SAGAZ_CANNOT", { storage: name, what: "join the caller's transaction" });
     return inbox.processIn(callersTx, request, work);
   }
@@ -238,56 +260,65 @@ export class ConsumerInbox {
     handler: InboxHandler<Payload, Result>,
   ): Promise<string | null> {
     const { message, tx, published, place } = call;
-    const stop = new AbortController();
+    const stop = new LazyAbort();
     const own: OutboxRow[] = [];
+    let hasSettled = false;
+    const publish = (event: OutboxEvent) => {
+      if (hasSettled)
+        throw new SagaError("SAGAZ_CALL_SETTLED", { whose: `the handler of "${this.consumerName}"` });
+      own.push(this.#toRow(event, message));
+    };
     const context: InboxContext<Payload> = {
       message,
       tx,
-      signal: stop.signal,
-      publish: (event) => void own.push(this.#toRow(event, message)),
+      get signal() {
+        return stop.signal;
+      },
+      publish,
     };
     try {
-      const result = await this.#inTime(() => handler(message.payload, context), { message, stop });
+      const answer = handler(message.payload, context);
+      const result = isPromise(answer) ? await this.#inTime(answer, { message, stop }) : answer;
       const what = `the result of the handler of "${this.consumerName}"`;
       const kept = keepJson(result, { what, bytesMax: this.#payloadBytesMax });
       published.push(...own);
       return kept === undefined ? null : JSON.stringify(kept);
     } catch (error) {
       throw new HandlerFailure(place, this.#toFailure(error, message));
+    } finally {
+      hasSettled = true;
     }
   }
 
-  #toRow(event: OutboxEvent, { key, correlationId, traceparent }: InboxMessage): OutboxRow {
+  #toRow(event: OutboxEvent, message: InboxMessage): OutboxRow {
+    const { key, eventId, correlationId = eventId, traceparent } = message;
     return toOutboxRow(key === undefined ? event : { key, ...event }, {
       newId: () => newId(this.#clock.now(), this.#chance),
       source: `/sagaz/${this.consumerName}`,
       bytesMax: this.#payloadBytesMax,
       correlationId,
       traceparent,
+      links: { "causation-id": eventId },
     });
   }
 
   /** A handler that never settles must not keep everything behind it. */
-  async #inTime<Result>(
-    call: () => Result | Promise<Result>,
-    { message, stop }: { readonly message: InboxMessage; readonly stop: AbortController },
+  #inTime<Result>(
+    answer: PromiseLike<Result>,
+    { message, stop }: { readonly message: InboxMessage; readonly stop: LazyAbort },
   ): Promise<Result> {
     const timeoutMs = this.#handlerTimeoutMs;
     const { eventId, eventType: type } = message;
-    const late = new SagaError("SAGAZ_HANDLER_TIMEOUT", {
-      consumer: this.consumerName,
-      timeoutMs,
-      eventId,
-      type,
-    });
-    const answer = call();
-    if (!(answer instanceof Promise)) return answer;
+    const { consumerName: consumer } = this;
     return new Promise<Result>((resolve, reject) => {
       const timer = this.#clock.setTimer(timeoutMs, () => {
+        const late = new SagaError("SAGAZ_HANDLER_TIMEOUT", { consumer, timeoutMs, eventId, type });
         stop.abort(late);
         reject(late);
       });
-      answer.finally(() => timer.cancel()).then(resolve, reject);
+      void Promise.resolve(answer)
+        .finally(() => timer.cancel())
+        .then(resolve, reject);
     });
   }
 
@@ -297,6 +328,11 @@ export class ConsumerInbox {
     const details = { consumer: this.consumerName, eventId, type, message };
     return new SagaError("SAGAZ_HANDLER_FAILED", details, { cause: error });
   }
+}
+
+/** What query builders return is a promise too, of their own kind. */
+function isPromise<T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> {
+  return typeof (answer as Partial<PromiseLike<T>> | null | undefined)?.then === "function";
 }
 
 /** Messages with one topic and key have an order. */
@@ -310,14 +346,22 @@ function isRefusal(error: unknown): error is SagaError {
 }
 
 function toRow({ eventId, sourceTopic, eventType }: InboxMessage): InboxRow {
-  if (typeof eventId === "string" && eventId.length >= 1 && eventId.length <= 200 && !eventId.includes("\0"))
-    return { eventId, sourceTopic, eventType };
-  const rule = "it must be a text of 1 to 200 characters";
-  throw new SagaError("SAGAZ_INVALID_EVENT", {
-    what: "id",
-    value: JSON.stringify(eventId) ?? "undefined",
-    rule,
-  });
+  checkText("id", eventId, { lengths: [1, 200], rule: "it must be a text of 1 to 200 characters" });
+  const rule = "it must be a text without NUL characters";
+  checkText("source topic", sourceTopic, { lengths: [0, Infinity], rule });
+  checkText("type", eventType, { lengths: [0, Infinity], rule });
+  return { eventId, sourceTopic, eventType };
+}
+
+/** What cannot be stored as it is, is refused, or would come back as another text: an id then passes for a repetition. */
+function checkText(
+  what: string,
+  value: unknown,
+  { lengths: [min, max], rule }: { readonly lengths: readonly [number, number]; readonly rule: string },
+): void {
+  const isText = typeof value === "string" && !/[\0\p{Surrogate}]/u.test(value);
+  if (isText && value.length >= min && value.length <= max) return;
+  throw new SagaError("SAGAZ_INVALID_EVENT", { what, value: JSON.stringify(value) ?? "undefined", rule });
 }
 
 function toResult<Result>({ isDuplicate, result }: InboxAnswer): InboxResult<Result> {
@@ -342,11 +386,6 @@ function splitCopies(
 function checkName(consumerName: unknown): void {
   if (typeof consumerName === "string" && /^[\w.:-]{1,200}$/.test(consumerName)) return;
   throw invalid("consumerName", consumerName, "use 1 to 200 characters out of a-z A-Z 0-9 _ - . :");
-}
-
-function checkTimeout(handlerTimeoutMs: number): void {
-  if (Number.isFinite(handlerTimeoutMs) && handlerTimeoutMs > 0) return;
-  throw invalid("handlerTimeoutMs", handlerTimeoutMs, "it must be a number of milliseconds above 0");
 }
 
 function invalid(option: string, value: unknown, rule: string): SagaError {

@@ -1,4 +1,5 @@
 import { SagaError } from "../../core/errors.ts";
+import { givenOptions, PARTS } from "../../core/given-options.ts";
 import type { DeadLetterFilter, DeadLetterPage } from "../../ports/dead-letters.ts";
 import type { SagaStorage } from "../../ports/storage.ts";
 
@@ -17,8 +18,8 @@ const LETTERS_MAX = 1_000;
 export class DeadLetters {
   readonly #storage: SagaStorage;
 
-  constructor({ storage }: { readonly storage: SagaStorage }) {
-    this.#storage = storage;
+  constructor(options: { readonly storage: SagaStorage }) {
+    this.#storage = givenOptions("DeadLetters", options, { storage: PARTS.storage }).storage;
   }
 
   /**

@@ -5,7 +5,10 @@ import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import { InMemoryBroker } from "../../brokers/memory/index.ts";
 import { silentLog } from "../../ports/log.ts";
 import { PostgreSQLStorage } from "../../storage/postgres/index.ts";
+import { fail } from "../../core/decide/outcome.ts";
+import { Choreography } from "./choreography.ts";
 import { ConsumerInbox } from "./consumer-inbox.ts";
+import { FlowTracker } from "./flow-tracker.ts";
 import { InboxWorker } from "./inbox-worker.ts";
 import { OptimisticPublisher } from "./optimistic-publisher.ts";
 import { Outbox } from "./outbox.ts";
@@ -43,25 +46,111 @@ test("what a transaction adds is sent right after its commit, and nothing of one
   const insert = "insert into orders values ($1)";
   const answer = await outbox.transaction(pool, async (tx, add) => {
     await tx(insert, ["kept"]);
-    await add([toEvent("kept", 1), toEvent("kept", 2)]);
+    add([toEvent("kept", 1), toEvent("kept", 2)]);
     return "answer";
   });
   expect(answer).toBe("answer");
   const trouble = new Error("no");
   const lost = outbox.transaction(pool, async (tx, add) => {
     await tx(insert, ["lost"]);
-    await add(toEvent("lost", 1));
+    add(toEvent("lost", 1));
     throw trouble;
   });
   await expect(lost).rejects.toBe(trouble);
   const failed = outbox.transaction(pool, async (tx, add) => {
-    await add(toEvent("failed", 1));
+    add(toEvent("failed", 1));
     await tx("select 1 / 0").catch(() => {});
   });
   await expect(failed).rejects.toThrow("rolled back");
+  const pending = () => rows("select id from sagaz.saga_outbox_pending");
   await waitUntil("both are sent", () => publisher.counts.sent === 2 || undefined);
+  await waitUntil("that is noted", async () => (await pending()).length === 0 || undefined);
   expect(await rows("select id from orders")).toEqual([{ id: "kept" }]);
-  expect(await rows("select id from sagaz.saga_outbox_pending")).toEqual([]);
+});
+
+test.each(["rollback", "commit"])(
+  "work that ends its transaction by %s itself publishes nothing",
+  async (end) => {
+    const { pool, storage, rows } = await open();
+    const outbox = new Outbox({ storage, source: "orders" });
+    const insert = "insert into orders values ($1)";
+    const ended = outbox.transaction(pool, async (tx, add) => {
+      add(toEvent("ended", 1));
+      await tx(end);
+    });
+    await expect(ended).rejects.toMatchObject({ code: "SAGAZ_NOT_A_TRANSACTION" });
+    const writesOn = outbox.transaction(pool, async (tx) => {
+      await tx(end);
+      await tx(insert, ["by itself"]);
+    });
+    await expect(writesOn).rejects.toMatchObject({ code: "SAGAZ_NOT_A_TRANSACTION" });
+    expect(await rows("select id from orders")).toEqual([]);
+    expect(await rows("select id from sagaz.saga_outbox")).toEqual([]);
+  },
+);
+
+test("what comes after the end of a transaction is refused: its connection serves others by then", async () => {
+  const { pool, storage } = await open();
+  const outbox = new Outbox({ storage, source: "orders" });
+  const late = await outbox.transaction(pool, (tx, add) => ({ tx, add }));
+  await expect(late.tx("insert into orders values ('late')")).rejects.toMatchObject({
+    code: "SAGAZ_CALL_SETTLED",
+  });
+  expect(() => late.add(toEvent("late", 1))).toThrow("has returned");
+});
+
+test("whatever an event holds comes out as it was, written with the commit", async () => {
+  const { pool, storage, broker, rows } = await open();
+  const outbox = new Outbox({ storage, source: 'it\'s $sagaz$ \\ "here"' });
+  const odd = [
+    "'",
+    '"',
+    "\\",
+    "$1 $2 $sagaz$ $sagaz1$ $$",
+    "{a,b}",
+    "NULL",
+    "",
+    "\u0000 \u{1f600} \n",
+    "; commit; drop table orders; --",
+  ];
+  const events = odd.map((text, n) => ({
+    ...toEvent(`k ${text.replaceAll(/[\0\n]/g, "")}`, n),
+    payload: { text },
+  }));
+  for (const event of events) await outbox.transaction(pool, (_, add) => add(event));
+  const bytes = new Uint8Array([0, 1, 255]);
+  await outbox.transaction(pool, (_, add) => {
+    add(events);
+    add({ ...toEvent("bytes", 0), payload: bytes });
+    add([]);
+    add(Array.from({ length: 450 }, (__, n) => toEvent("many", n)));
+  });
+  const received: unknown[] = [];
+  await broker.start();
+  await broker.subscribe({
+    group: "all",
+    topics: ["orders"],
+    unackedMax: 1_000,
+    handle: (messages) => received.push(...messages),
+  });
+  const relay = new OutboxWorker({ storage, broker, log: silentLog });
+  await relay.start();
+  onTestFinished(() => relay.stop());
+  await waitUntil("all are out", () => received.length === odd.length * 2 + 451);
+  const texts = received.map((message) => {
+    const { key, payload, headers } = message as {
+      key: string;
+      payload: Uint8Array;
+      headers: Record<string, string>;
+    };
+    expect(headers["ce_source"]).toBe('it\'s $sagaz$ \\ "here"');
+    return key === "bytes"
+      ? payload
+      : (JSON.parse(new TextDecoder().decode(payload)) as { text?: string }).text;
+  });
+  expect(texts.slice(0, odd.length * 2)).toEqual([...odd, ...odd]);
+  expect([...(texts[odd.length * 2] as Uint8Array)]).toEqual([...bytes]);
+  expect(await rows("select count(*)::int as n from orders")).toEqual([{ n: 0 }]);
 });
 
 test("the first event of all is found at once by a relay that has looked for it for long", async () => {
@@ -189,4 +278,75 @@ test("a handler whose statement fails, or whose row breaks a rule at the commit,
     { key: "b" },
     { key: "c" },
   ]);
+});
+
+test("of what a reaction could not do nothing is left but the event that says so, and what was done is undone", async () => {
+  const { pool, storage, broker, rows } = await open();
+  const relay = new OutboxWorker({ storage, broker, log: silentLog });
+  const services = [
+    new Choreography({
+      storage,
+      broker: new InMemoryBroker({ beside: broker }),
+      consumerName: "shop",
+      log: silentLog,
+      reactions: {
+        place: {
+          on: { topic: "orders", type: "order.placed" },
+          do: async (order: { id: string }, { tx, publish }) => {
+            await tx("insert into orders (id) values ($1)", [order.id]);
+            publish({ topic: "orders", type: "order.accepted", payload: order });
+            return order.id;
+          },
+          undoOn: [{ topic: "payments", type: "payment.failed" }],
+          undo: async (id: string, { tx, publish }) => {
+            await tx("delete from orders where id = $1", [id]);
+            publish({ topic: "orders", type: "order.cancelled", payload: { id } });
+          },
+        },
+      },
+    }),
+    new Choreography({
+      storage,
+      broker: new InMemoryBroker({ beside: broker }),
+      consumerName: "payments",
+      log: silentLog,
+      reactions: {
+        charge: {
+          on: { topic: "orders", type: "order.accepted" },
+          do: async (order: { id: string }, { tx, publish }) => {
+            await tx("insert into effects (event_id) values ($1)", [order.id]);
+            publish({ topic: "payments", type: "payment.done", payload: order });
+            // The database refuses it; the transaction goes on all the same.
+            const refused = tx("insert into orders (id) values ($1)", [order.id]);
+            await refused.catch(() => Promise.reject(fail("known already")));
+          },
+          failed: ({ message }) => ({ topic: "payments", type: "payment.failed", payload: { message } }),
+        },
+      },
+    }),
+  ];
+  const tracker = new FlowTracker({ storage, broker, topics: ["orders", "payments"], log: silentLog });
+  for (const one of [relay, tracker, ...services]) {
+    await one.start();
+    onTestFinished(() => one.stop());
+  }
+  await new Outbox({ storage, source: "till" }).transaction(pool, (_, add) =>
+    add({ topic: "orders", type: "order.placed", key: "o1", correlationId: "flow-1", payload: { id: "o1" } }),
+  );
+  const flow = await waitUntil("the flow has ended", async () => {
+    const events = await tracker.get("flow-1");
+    return events.length === 4 && events;
+  });
+  expect(flow.map(({ type, role }) => [type, role])).toEqual([
+    ["order.placed", null],
+    ["order.accepted", null],
+    ["payment.failed", "failure"],
+    ["order.cancelled", "compensation"],
+  ]);
+  expect(flow.map(({ causationId }) => causationId)).toEqual([
+    null,
+    ...flow.slice(0, 3).map((one) => one.eventId),
+  ]);
+  expect(await rows("select id from orders")).toEqual([]);
+  expect(await rows("select event_id from effects")).toEqual([]);
 });

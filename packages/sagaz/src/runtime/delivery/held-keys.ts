@@ -17,7 +17,8 @@ export class HeldKeys {
   }
 
   hold(key: string, { fromId, forMs }: { readonly fromId: number; readonly forMs: number }): void {
-    this.#holds.set(key, { fromId, until: this.#clock.monotonic() + forMs });
+    const lowest = Math.min(fromId, this.#holds.get(key)?.fromId ?? fromId);
+    this.#holds.set(key, { fromId: lowest, until: this.#clock.monotonic() + forMs });
   }
 
   /** True for an event of a key that stands still; it is found again with what it waits behind. */

@@ -192,6 +192,35 @@ test("a dead letter that is redriven is for its consumer alone", async () => {
   expect(town.handled).toEqual(["late 1", "latest 1", "billing 1"]);
 });
 
+test("an event that is a dead letter of two consumers is redriven for one, and later for the other", async () => {
+  const town = new Town();
+  let isMended = false;
+  const handle = (name: string) => () => {
+    if (!isMended) throw new Error("not yet");
+    town.handled.push(name);
+  };
+  const billing = await town.started({ attemptsMax: 1, handle: handle("billing") });
+  const audit = await town.started({ attemptsMax: 1, consumerName: "audit", handle: handle("audit") });
+  const relay = new OutboxWorker({
+    storage: town.storage,
+    broker: town.broker,
+    clock: town.clock,
+    log: silentLog,
+  });
+  onTestFinished(() => town.drive(relay.stop()));
+  await town.drive(relay.start());
+  await town.send("a/1");
+  await town.until(() => billing.counts.dead === 1 && audit.counts.dead === 1);
+  isMended = true;
+  const { letters } = await town.storage.deadLetters.list({ limit: 2 });
+  for (const [n, { id }] of letters.entries()) {
+    await town.storage.deadLetters.redrive({ ids: [id], actor: "ann" });
+    await town.until(() => billing.counts.duplicates + audit.counts.duplicates === n + 1);
+  }
+  await town.until(() => town.handled.length === 2);
+  expect(town.handled.toSorted()).toEqual(["audit", "billing"]);
+});
+
 describe("an outage", () => {
   test("of the storage is waited for, and counted against no message", async () => {
     const town = new Town();

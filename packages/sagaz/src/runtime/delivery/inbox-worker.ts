@@ -1,14 +1,16 @@
-import { fromMessage } from "../../core/delivery/envelope.ts";
+import { correlationOf, fromMessage } from "../../core/delivery/envelope.ts";
 import { REDRIVEN_FOR } from "../../core/delivery/redriven-row.ts";
 import { isSagaError, SagaError } from "../../core/errors.ts";
-import type { MessageBroker, ReceivedMessage, Subscription } from "../../ports/broker.ts";
+import type { SagaErrorCode } from "../../core/errors.ts";
+import { givenOptions, splitOptions, PARTS, type Wanted } from "../../core/given-options.ts";
+import type { MessageInlet, ReceivedMessage, Subscription } from "../../ports/broker.ts";
 import { consoleLog } from "../../ports/log.ts";
 import type { ConsumersDeadLetter } from "../../ports/dead-letters.ts";
 import { Maintenance } from "../maintenance.ts";
 import { keepTrying } from "../patience.ts";
 import { newId, systemChance, systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
-import { ConsumerInbox } from "./consumer-inbox.ts";
+import { ConsumerInbox, INBOX_WANTED } from "./consumer-inbox.ts";
 import type { BatchResult, ConsumerInboxOptions, InboxHandler, InboxMessage } from "./consumer-inbox.ts";
 import { HeldKeys } from "./held-keys.ts";
 import { Rest } from "./rest.ts";
@@ -17,7 +19,7 @@ import type { Log } from "../../ports/log.ts";
 /** How messages are consumed. Times are milliseconds. */
 export interface InboxWorkerOptions extends ConsumerInboxOptions {
   /** Started by this worker, and stopped when nothing in this process uses it any more. */
-  readonly broker: MessageBroker;
+  readonly broker: MessageInlet;
   readonly topics: readonly string[];
   /**
    * Processes an event. By type: an event of a type that is not named is passed over. JSON payloads come as values, all
@@ -33,6 +35,22 @@ export interface InboxWorkerOptions extends ConsumerInboxOptions {
   readonly log?: Log;
 }
 
+/** What each option is that it shares with those that are made of it. */
+export const RECEIVER_WANTED: Wanted<Omit<InboxWorkerOptions, "topics" | "handle" | "consumerName">> = {
+  ...INBOX_WANTED,
+  broker: PARTS.inlet,
+  batchMax: { from: 1 },
+  unackedMax: { from: 1 },
+  attemptsMax: { from: 1 },
+  log: PARTS.log,
+};
+const WANTED: Wanted<InboxWorkerOptions> = {
+  ...RECEIVER_WANTED,
+  consumerName: "needed",
+  topics: "some",
+  handle: "functions",
+};
+
 /** What an inbox worker has done since its start. */
 export interface InboxCounts {
   processed: number;
@@ -41,10 +59,19 @@ export interface InboxCounts {
   dead: number;
 }
 
+/** What a worker of ours does otherwise. */
+export interface InboxManners {
+  /** Called before a message goes to the dead letters, as often as it takes. */
+  readonly beforeBurying: (message: InboxMessage, error: SagaError) => Promise<void>;
+  /** True for a message that goes ahead of those that wait, also of its own key, and also while that stands still. */
+  readonly overtakes: (message: InboxMessage) => boolean;
+}
+
 /** A message that waits for its turn. */
 interface Waiting {
   readonly received: ReceivedMessage;
   readonly message: InboxMessage;
+  readonly overtakes: boolean;
   attempts: number;
 }
 
@@ -75,6 +102,7 @@ export class InboxWorker {
   readonly #inbox: ConsumerInbox;
   readonly #held: HeldKeys;
   readonly #rest: Rest;
+  readonly #manners: InboxManners | undefined;
   readonly #maintenance: Maintenance;
   readonly #counts: InboxCounts = { processed: 0, duplicates: 0, failed: 0, dead: 0 };
   #waiting: Waiting[] = [];
@@ -85,9 +113,11 @@ export class InboxWorker {
   #outage: SagaError | undefined;
 
   /** @throws SagaError `SAGAZ_INVALID_OPTION`. */
-  constructor(options: InboxWorkerOptions) {
-    checkOptions(options);
-    this.#inbox = new ConsumerInbox(options);
+  constructor(options: InboxWorkerOptions, manners?: InboxManners) {
+    const given = givenOptions("InboxWorker", options, WANTED);
+    this.#manners = manners;
+    const [ofInbox] = splitOptions(given, INBOX_WANTED);
+    this.#inbox = new ConsumerInbox({ ...ofInbox, consumerName: given.consumerName });
     this.#options = {
       clock: systemClock,
       chance: systemChance,
@@ -95,7 +125,7 @@ export class InboxWorker {
       batchMax: 100,
       unackedMax: 1_000,
       attemptsMax: 5,
-      ...options,
+      ...given,
     };
     this.#maintenance = new Maintenance(this.#options);
     this.#held = new HeldKeys(this.#options.clock);
@@ -113,6 +143,7 @@ export class InboxWorker {
    * @throws SagaError as the storage's `start()`; `SAGAZ_STOPPED`.
    */
   start(): Promise<void> {
+    if (this.#stopping) return this.#start(); // which says that this one does not come back
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = undefined;
       throw error;
@@ -130,7 +161,7 @@ export class InboxWorker {
     this.#running ??= this.#run();
   }
 
-  async #subscribe(broker: MessageBroker): Promise<void> {
+  async #subscribe(broker: MessageInlet): Promise<void> {
     await join(broker, this);
     const { consumerName: group, topics, unackedMax } = this.#options;
     const subscription = await broker.subscribe({
@@ -145,8 +176,15 @@ export class InboxWorker {
   }
 
   #receive(messages: readonly ReceivedMessage[]): void {
-    for (const received of messages)
-      this.#waiting.push({ received, message: toInboxMessage(received), attempts: 0 });
+    for (const received of messages) {
+      const message = toInboxMessage(received);
+      const overtakes = this.#manners?.overtakes(message) ?? false;
+      // Those that overtake stand together, in front.
+      const place = overtakes
+        ? this.#waiting.filter((other) => other.overtakes).length
+        : this.#waiting.length;
+      this.#waiting.splice(place, 0, { received, message, overtakes, attempts: 0 });
+    }
     this.#rest.end();
   }
 
@@ -159,7 +197,7 @@ export class InboxWorker {
     }
   }
 
-  /** The next messages in order, without those whose key stands still. */
+  /** The next messages in order, without those whose key stands still; what overtakes stands still by itself. */
   #pick(): readonly Waiting[] {
     this.#held.release();
     const batch: Waiting[] = [];
@@ -172,27 +210,33 @@ export class InboxWorker {
   }
 
   async #process(batch: readonly Waiting[]): Promise<void> {
+    const ours = batch.filter(({ message }) => this.#isOurs(message));
     let results: readonly BatchResult[];
     try {
       results = await this.#inbox.processBatch(
-        batch.map(({ message }) => message),
+        ours.map(({ message }) => message),
         (payload, context) => this.#handlerOf(context.message)?.(payload, context),
       );
     } catch (error) {
       return this.#storageAway(error);
     }
     this.#outage = undefined;
-    const done: Waiting[] = [];
-    for (const [n, waiting] of batch.entries())
+    const done = batch.filter(({ message }) => !this.#isOurs(message));
+    this.#counts.duplicates += done.length;
+    for (const [n, waiting] of ours.entries())
       if (await this.#isDone(waiting, results[n])) done.push(waiting);
     const isDone = new Set(done);
     this.#waiting = this.#waiting.filter((waiting) => !isDone.has(waiting));
     this.#subscription?.ack(done.map(({ received }) => received));
   }
 
-  #handlerOf({ eventType: type, redrivenFor }: InboxMessage): InboxHandler | undefined {
-    const { handle, consumerName } = this.#options;
-    if (redrivenFor !== undefined && redrivenFor !== consumerName) return undefined;
+  /** Not a dead letter of another consumer that is redriven: noted as processed, it would stand for the event itself. */
+  #isOurs({ redrivenFor }: InboxMessage): boolean {
+    return redrivenFor === undefined || redrivenFor === this.#options.consumerName;
+  }
+
+  #handlerOf({ eventType: type }: InboxMessage): InboxHandler | undefined {
+    const { handle } = this.#options;
     if (typeof handle === "function") return handle;
     return Object.hasOwn(handle, type) ? handle[type] : undefined;
   }
@@ -230,7 +274,11 @@ export class InboxWorker {
     const { storage, clock, chance, log, consumerName } = this.#options;
     const now = clock.now();
     const letter = toDeadLetter(waiting, { error, consumerName, now, newId: () => newId(now, chance) });
-    const isBuried = await keepTrying(() => storage.deadLetters.bury(letter), {
+    const bury = async () => {
+      await this.#manners?.beforeBurying(waiting.message, error);
+      await storage.deadLetters.bury(letter);
+    };
+    const isBuried = await keepTrying(bury, {
       clock,
       log,
       what: "keeping a dead letter",
@@ -289,11 +337,18 @@ export class InboxWorker {
 
 /** Trying again would not change it. */
 function isHopeless({ code }: SagaError): boolean {
-  return code === "SAGAZ_INVALID_EVENT" || code === "SAGAZ_NOT_JSON";
+  return HOPELESS.has(code);
 }
 
-function keyOf({ received: { topic, key } }: Waiting): string {
-  return `${topic} ${key}`;
+const HOPELESS = new Set<SagaErrorCode>([
+  "SAGAZ_INVALID_EVENT",
+  "SAGAZ_NOT_JSON",
+  "SAGAZ_INVALID_COMMAND",
+  "SAGAZ_INVALID_REPLY",
+]);
+
+function keyOf({ overtakes, received: { topic, key } }: Waiting): string {
+  return `${overtakes ? "ahead" : ""} ${topic} ${key}`;
 }
 
 /** A payload that is no JSON, though it says so, is handed over as it came: its handler will say what it lacks. */
@@ -305,7 +360,7 @@ function toInboxMessage(received: ReceivedMessage): InboxMessage {
     eventType: headers["ce_type"] ?? "",
     payload: toPayload(received),
     key,
-    correlationId: headers["correlation-id"],
+    correlationId: correlationOf(headers),
     traceparent: headers["traceparent"],
     redrivenFor: headers[REDRIVEN_FOR],
   };
@@ -337,18 +392,4 @@ function toDeadLetter(
   const cause = error.cause instanceof Error ? error.cause : error;
   const stack = cause.stack ?? null;
   return { consumerName, event, createdAt, attempts, code: error.code, error: error.message, stack };
-}
-
-function checkOptions(options: InboxWorkerOptions): void {
-  const { topics } = options;
-  if (topics.length === 0) throw invalid("topics", "[]", "it must name at least one topic");
-  for (const option of ["batchMax", "unackedMax", "attemptsMax"] as const) {
-    const value = options[option];
-    if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) continue;
-    throw invalid(option, String(value), "it must be a whole number from 1 on");
-  }
-}
-
-function invalid(option: string, value: string, rule: string): SagaError {
-  return new SagaError("SAGAZ_INVALID_OPTION", { where: "InboxWorker", option, value, rule });
 }

@@ -1,7 +1,9 @@
 import { toHeaders } from "../../core/delivery/envelope.ts";
 import type { OutboxRow } from "../../core/delivery/outbox-event.ts";
+import { isUrl } from "../../core/delivery/url-topic.ts";
 import { SagaError } from "../../core/errors.ts";
-import type { MessageBroker } from "../../ports/broker.ts";
+import { givenOptions, PARTS, type Wanted } from "../../core/given-options.ts";
+import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { consoleLog } from "../../ports/log.ts";
 import type { Log } from "../../ports/log.ts";
@@ -11,15 +13,23 @@ import { keepTrying } from "../patience.ts";
 import { systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
 import { Rest } from "./rest.ts";
+import { Settler } from "./settler.ts";
 
 /** What sends events right after their commit. Only `storage` and `broker` are needed. */
 export interface OptimisticPublisherOptions {
   readonly storage: SagaStorage;
   /** Started by this publisher, and stopped when nothing in this process uses it any more. */
-  readonly broker: MessageBroker;
+  readonly broker: MessageOutlet;
   readonly clock?: Clock;
   readonly log?: Log;
 }
+
+const WANTED: Wanted<OptimisticPublisherOptions> = {
+  storage: PARTS.storage,
+  broker: PARTS.outlet,
+  clock: "optional",
+  log: PARTS.log,
+};
 
 /** How long relays leave an event alone that is sent here, in milliseconds: what a crash costs it. */
 const HOLD_MS = 2_000;
@@ -65,7 +75,7 @@ interface Committed {
  */
 export class OptimisticPublisher {
   readonly #storage: SagaStorage;
-  readonly #broker: MessageBroker;
+  readonly #broker: MessageOutlet;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #rest: Rest;
@@ -76,8 +86,12 @@ export class OptimisticPublisher {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #running: Promise<void> | undefined;
+  /** Until it is noted that events were sent, they still stand in the way of their keys. */
+  readonly #settler = new Settler((lot) => this.#settle(lot));
 
-  constructor({ storage, broker, clock = systemClock, log = consoleLog }: OptimisticPublisherOptions) {
+  constructor(options: OptimisticPublisherOptions) {
+    const given = givenOptions("OptimisticPublisher", options, WANTED);
+    const { storage, broker, clock = systemClock, log = consoleLog } = given;
     this.#storage = storage;
     this.#broker = broker;
     this.#clock = clock;
@@ -93,7 +107,7 @@ export class OptimisticPublisher {
   /** For how long relays are to leave alone what is written now, in milliseconds; 0 when it is for them to send. */
   get holdMs(): number {
     const isReady = this.#state === "started" && this.#clock.monotonic() >= this.#pausedUntil;
-    return isReady && this.#waiting.length < WAITING_MAX ? HOLD_MS : 0;
+    return isReady && this.#waiting.length + this.#settler.size < WAITING_MAX ? HOLD_MS : 0;
   }
 
   /**
@@ -102,6 +116,7 @@ export class OptimisticPublisher {
    * @throws SagaError as the storage's and the broker's `start()`; `SAGAZ_STOPPED`.
    */
   start(): Promise<void> {
+    if (this.#stopping) return this.#start(); // which says that this one does not come back
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = undefined;
       throw error;
@@ -154,10 +169,13 @@ export class OptimisticPublisher {
       this.#waiting = this.#waiting.slice(BATCH_MAX);
       if (batch.length > 0) await this.#send(batch);
     }
+    await this.#settler.end();
   }
 
   async #send(batch: readonly Committed[]): Promise<void> {
     const sent = new Set<number>();
+    const keys = batch.map(({ event: { key } }) => key);
+    await this.#settler.noted(keys);
     try {
       const open = await this.#openOf(batch);
       for (const id of await this.#publish(open)) sent.add(id);
@@ -167,7 +185,7 @@ export class OptimisticPublisher {
     const released = batch.filter(({ id }) => !sent.has(id)).map(({ id }) => id);
     this.#counts.sent += sent.size;
     this.#counts.released += released.length;
-    await this.#settle([...sent], released);
+    this.#settler.add({ sent: [...sent], released, keys });
   }
 
   /** Those that may be sent here: in time, and with nothing of their key before them. */
@@ -177,9 +195,9 @@ export class OptimisticPublisher {
     const behind = new Set(await this.#storage.outbox.behindOthers(events));
     const soonest = this.#clock.monotonic() - SEND_WITHIN_MS;
     const heldKeys = new Set<string>();
-    return batch.filter(({ id, event: { key }, offeredAt }) => {
-      // What follows one that is not sent here is not sent here either.
-      if (heldKeys.has(key) || behind.has(id) || offeredAt < soonest) {
+    return batch.filter(({ id, event: { topic, key }, offeredAt }) => {
+      // What follows one that is not sent here is not sent here either. What is posted would hold up the others.
+      if (isUrl(topic) || heldKeys.has(key) || behind.has(id) || offeredAt < soonest) {
         heldKeys.add(key);
         return false;
       }
@@ -206,9 +224,9 @@ export class OptimisticPublisher {
   }
 
   /** If it fails, relays find them when their time is over: those that were sent go out once more. */
-  async #settle(sent: readonly number[], released: readonly number[]): Promise<void> {
+  async #settle(lot: { readonly sent: number[]; readonly released: number[] }): Promise<void> {
     const patience = this.#clock.monotonic() + SEND_WITHIN_MS;
-    await keepTrying(() => this.#storage.outbox.settleHeld({ sent, released }), {
+    await keepTrying(() => this.#storage.outbox.settleHeld(lot), {
       clock: this.#clock,
       log: this.#log,
       what: "noting what was sent",

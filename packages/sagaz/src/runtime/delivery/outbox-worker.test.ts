@@ -363,7 +363,7 @@ describe("a stop", () => {
     const worker = town.worker();
     await town.drive(worker.start());
     await town.drive(Promise.all([worker.stop(), worker.stop()]));
-    await expect(worker.start()).resolves.toBeUndefined();
+    await expect(worker.start()).rejects.toMatchObject({ code: "SAGAZ_STOPPED" });
     expect(await worker.health()).toMatchObject({ isUp: false });
     await town.write("a/1");
     await town.started();

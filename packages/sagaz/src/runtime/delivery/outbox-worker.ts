@@ -1,25 +1,29 @@
+import { toShown } from "../../core/delivery/url-topic.ts";
 import { SagaError } from "../../core/errors.ts";
-import type { MessageBroker } from "../../ports/broker.ts";
+import { givenOptions, PARTS, type Wanted } from "../../core/given-options.ts";
+import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Chance } from "../../ports/chance.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { consoleLog } from "../../ports/log.ts";
 import type { Log } from "../../ports/log.ts";
-import type { Beat, SagaStorage } from "../../ports/storage.ts";
+import type { Beat, OutboxStorage, SagaStorage } from "../../ports/storage.ts";
 import { DatabaseTime } from "../database-time.ts";
 import { Lease } from "../lease.ts";
 import { Maintenance } from "../maintenance.ts";
 import { keepTrying } from "../patience.ts";
 import { systemChance, systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
+import { CdcDelivery } from "./cdc-delivery.ts";
+import type { DeliveryState } from "./cdc-delivery.ts";
 import { Relay } from "./relay.ts";
-import type { RelayCounts } from "./relay.ts";
+import type { RelayCounts, RelayParts } from "./relay.ts";
 import type { PoisonPolicy } from "./verdict.ts";
 
 /** How events are relayed. Only `storage` and `broker` are needed; times are milliseconds. */
 export interface OutboxWorkerOptions {
   readonly storage: SagaStorage;
   /** Started by this worker, and stopped when nothing in this process uses it any more. */
-  readonly broker: MessageBroker;
+  readonly broker: MessageOutlet;
   /** For people; default `sagaz-outbox`. */
   readonly workerName?: string;
   /** Events that are published at a time. Default 1,000, up to 10,000. After a crash at most three times as many come again. */
@@ -30,9 +34,17 @@ export interface OutboxWorkerOptions {
   readonly attemptsMax?: number;
   /**
    * What becomes of an event of a topic that is given up: it goes to the dead letters, and its key goes on
-   * (`dead-letter`, the default), or its key stands still and it is tried for ever (`block-key`).
+   * (`dead-letter`, the default), or its key stands still and it is tried for ever (`block-key`; also when this throws).
    */
   readonly onPoison?: (topic: string) => PoisonPolicy;
+  /**
+   * How events are found: by polling the tables (`relay`, the default), or in the database's log (`cdc`), by one worker at
+   * a time. Where the log cannot be read they are polled for until it can. Needs `wal_level = logical` and a role with
+   * `REPLICATION`.
+   */
+  readonly delivery?: "relay" | "cdc";
+  /** Log that is kept for a reader who does not get on, in bytes; then polling takes over. Default 1 GiB; from 1 MiB on. */
+  readonly slotWalBytesMax?: number;
   readonly clock?: Clock;
   readonly chance?: Chance;
   readonly log?: Log;
@@ -40,15 +52,30 @@ export interface OutboxWorkerOptions {
 
 /** See {@link OutboxWorker.health}. */
 export interface OutboxWorkerHealth {
-  /** False while the broker takes nothing, or the lease cannot be renewed. */
+  /** False while the broker takes nothing, or the lease cannot be renewed. A URL that takes nothing is a detail. */
   readonly isUp: boolean;
-  /** What is wrong, for people. */
+  /** What is wrong, for people; also when events get out, but are polled for where the log was to be read. */
   readonly detail?: string;
 }
 
 /** Shards are given out anew at each heartbeat: the lease's third. */
 const LEASE_MS_MIN = 500;
 const BATCH_MAX = 10_000;
+const SLOT_WAL_BYTES_MIN = 1 << 20;
+const WANTED: Wanted<OutboxWorkerOptions> = {
+  storage: PARTS.storage,
+  broker: PARTS.outlet,
+  workerName: "optional",
+  batchMax: { from: 1, to: BATCH_MAX },
+  leaseMs: { from: LEASE_MS_MIN },
+  attemptsMax: { from: 1 },
+  onPoison: "function",
+  delivery: { oneOf: ["relay", "cdc"] },
+  slotWalBytesMax: { from: SLOT_WAL_BYTES_MIN },
+  clock: "optional",
+  chance: "optional",
+  log: PARTS.log,
+};
 
 /**
  * Moves events from the outbox to a broker: at least once, in order per key, and never one whose transaction did not
@@ -69,6 +96,7 @@ export class OutboxWorker {
   readonly #lease: Lease;
   readonly #maintenance: Maintenance;
   readonly #counts: RelayCounts = { sent: 0, refused: 0, dead: 0, outages: 0 };
+  readonly #cdc: CdcDelivery | undefined;
   #relay: Relay | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -76,17 +104,18 @@ export class OutboxWorker {
   #brokerUp: Promise<unknown> | undefined;
 
   constructor(options: OutboxWorkerOptions) {
-    checkOptions(options);
     this.#options = {
       workerName: "sagaz-outbox",
       batchMax: 1_000,
       leaseMs: 5_000,
       attemptsMax: 5,
       onPoison: () => "dead-letter",
+      delivery: "relay",
+      slotWalBytesMax: 1 << 30,
       clock: systemClock,
       chance: systemChance,
       log: consoleLog,
-      ...options,
+      ...givenOptions("OutboxWorker", options, WANTED),
     };
     const { storage, clock, log, workerName, leaseMs } = this.#options;
     this.#maintenance = new Maintenance({ storage, clock, log });
@@ -102,8 +131,33 @@ export class OutboxWorker {
       onBeat: (beat) => void this.#onBeat(beat),
       onSuspended: () => {},
       onResumed: () => this.#relay?.hint(),
-      onFenced: () => this.#relay?.close(),
+      onFenced: () => {
+        this.#relay?.close();
+        this.#cdc?.fenced();
+      },
     });
+    this.#cdc = this.#options.delivery === "cdc" ? this.#toCdc() : undefined;
+  }
+
+  #toCdc(): CdcDelivery {
+    const { storage, clock, slotWalBytesMax } = this.#options;
+    const { eventStreams: streams, name } = storage;
+    if (!streams) throw new SagaError("SAGAZ_CANNOT", { storage: name, what: "read events from a log" });
+    return new CdcDelivery({
+      ...this.#relayParts(),
+      streams,
+      clock,
+      slotWalBytesMax,
+      epoch: () => this.#lease.epoch,
+      balance: async () => {
+        if (this.#relay) await this.#balance(this.#relay, this.#lease.epoch);
+      },
+    });
+  }
+
+  /** How events get out now, and why not as they should. */
+  get delivery(): DeliveryState {
+    return this.#cdc?.state ?? { mode: "relay" };
   }
 
   /** Events published, refused, given up, and batches that met an outage, since the start. */
@@ -117,6 +171,7 @@ export class OutboxWorker {
    * @throws SagaError as the storage's `start()`; `SAGAZ_STOPPED`.
    */
   start(): Promise<void> {
+    if (this.#stopping) return this.#start(); // which says that this one does not come back
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = undefined;
       throw error;
@@ -143,29 +198,37 @@ export class OutboxWorker {
 
   /** A new epoch, the first one or one after a fence: a relay of its own. */
   #begin(epoch: number): void {
-    const { storage, broker, clock, log, batchMax, attemptsMax, onPoison, chance } = this.#options;
     this.#relay?.close();
-    this.#relay = new Relay({
+    this.#relay = new Relay({ ...this.#relayParts(), epoch });
+    void this.#brokerUp?.then(() => {
+      this.#relay?.start();
+      this.#cdc?.start();
+    });
+    // Who may read looks first whether it can: the next heartbeat shares the shards out if not.
+    if (!this.#cdc) void this.#balance(this.#relay, epoch);
+  }
+
+  #relayParts(): Omit<RelayParts, "epoch" | "outbox"> & { readonly outbox: OutboxStorage } {
+    const { storage, broker, clock, log, batchMax, attemptsMax, onPoison, chance } = this.#options;
+    return {
       outbox: storage.outbox,
       broker,
       clock,
       log,
-      epoch,
       batchMax,
-      policy: { attemptsMax, onPoison, luck: () => chance.next() },
+      policy: { attemptsMax, onPoison: guarded(onPoison, log), luck: () => chance.next() },
       counts: this.#counts,
       mayPublish: () => !this.#lease.isSuspended,
       onFenced: (fenced) => this.#lease.fenced(fenced),
-    });
-    void this.#brokerUp?.then(() => this.#relay?.start());
-    void this.#balance(this.#relay, epoch);
+    };
   }
 
   async #onBeat(beat: Beat): Promise<void> {
-    const { storage, log } = this.#options;
+    const { storage, log, slotWalBytesMax } = this.#options;
     void this.#maintenance.ifDue();
     try {
       if (beat.upkeep) await storage.leases.fenceExpired();
+      await storage.eventStreams?.tidy({ slotWalBytesMax });
     } catch (error) {
       log.warn("sagaz: the sweep failed; the next one will do", { error: String(error) });
     }
@@ -186,12 +249,22 @@ export class OutboxWorker {
 
   /** Tells whether events get out; never rejects. */
   async health(): Promise<OutboxWorkerHealth> {
-    if (!this.#relay || this.#stopping) return { isUp: false, detail: "it is not started" };
-    if (this.#lease.isSuspended) return { isUp: false, detail: "its lease could not be renewed" };
-    const { outage } = this.#relay;
-    if (outage) return { isUp: false, detail: outage.message };
-    const { isUp, detail } = await this.#options.broker.health();
+    const obstacle = this.#obstacle();
+    if (obstacle !== undefined) return { isUp: false, detail: obstacle };
+    const { isUp, detail: told } = await this.#options.broker.health();
+    const detail = told ?? this.delivery.trouble?.message ?? this.#troubleOfUrls;
     return detail === undefined ? { isUp } : { isUp, detail };
+  }
+
+  /** Why nothing gets out, if that is known without asking anybody. */
+  #obstacle(): string | undefined {
+    if (!this.#relay || this.#stopping) return "it is not started";
+    if (this.#lease.isSuspended) return "its lease could not be renewed";
+    return (this.#cdc?.outage ?? this.#relay.outage)?.message;
+  }
+
+  get #troubleOfUrls(): string | undefined {
+    return this.#cdc?.troubleOfUrls ?? this.#relay?.trouble;
   }
 
   /**
@@ -206,6 +279,7 @@ export class OutboxWorker {
     await this.#starting?.catch(() => {});
     const { storage, broker, log } = this.#options;
     this.#unlisten?.();
+    await this.#cdc?.stop();
     await this.#relay?.stop();
     await this.#lease.stop();
     if (this.#relay) {
@@ -223,22 +297,17 @@ export class OutboxWorker {
   }
 }
 
-function checkOptions(options: OutboxWorkerOptions): void {
-  const bounds = {
-    batchMax: [1, BATCH_MAX],
-    leaseMs: [LEASE_MS_MIN, Number.MAX_SAFE_INTEGER],
-    attemptsMax: [1, Number.MAX_SAFE_INTEGER],
-  } as const;
-  for (const [option, [least, most]] of Object.entries(bounds)) {
-    const value = options[option as keyof typeof bounds];
-    if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) continue;
-    const upTo = most === Number.MAX_SAFE_INTEGER ? "on" : `to ${most}`;
-    const rule = `it must be a whole number from ${least} ${upTo}`;
-    throw new SagaError("SAGAZ_INVALID_OPTION", {
-      where: "OutboxWorker",
-      option,
-      value: String(value),
-      rule,
-    });
-  }
+/** It is the user's: a bug of it must not end the relay, nor give an event up whose key was to stand still. */
+function guarded(onPoison: (topic: string) => PoisonPolicy, log: Log): (topic: string) => PoisonPolicy {
+  return (topic) => {
+    try {
+      return onPoison(topic);
+    } catch (error) {
+      log.error("sagaz: onPoison threw; the key stands still", {
+        topic: toShown(topic),
+        error: String(error),
+      });
+      return "block-key";
+    }
+  };
 }

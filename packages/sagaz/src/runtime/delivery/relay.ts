@@ -1,18 +1,24 @@
-import { toHeaders } from "../../core/delivery/envelope.ts";
-import { isSagaError, SagaError } from "../../core/errors.ts";
-import type { BrokerMessage, MessageBroker } from "../../ports/broker.ts";
+import { isSagaError } from "../../core/errors.ts";
+import type { SagaError } from "../../core/errors.ts";
+import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { OutboxStorage, PendingEvent, Settlement } from "../../ports/outbox.ts";
 import { keepTrying } from "../patience.ts";
+import { BackOff } from "./back-off.ts";
+import { BrokerOutage } from "./broker-outage.ts";
 import { HeldKeys } from "./held-keys.ts";
+import { LaneNotes } from "./lane-notes.ts";
+import type { Note } from "./lane-notes.ts";
+import { Lanes, toLaneBatch, toLanes } from "./lanes.ts";
+import type { LaneBatch, LaneVerdict } from "./lanes.ts";
+import { publishEvents } from "./publish-events.ts";
 import { Rest } from "./rest.ts";
 import { judgeBatch } from "./verdict.ts";
 import type { BatchVerdict, RefusalPolicy } from "./verdict.ts";
 
-/** Delays between looks while nothing is found, and between tries while the broker or the storage is away. */
+/** Delays between looks while nothing is found. */
 const LOOK_MS = { first: 2, most: 1_000 };
-const OUTAGE_MS = { first: 100, most: 5_000 };
 /** An event that may not be sent yet is looked at again after this time: somebody may send it meanwhile. */
 const UNAVAILABLE_MS = 100;
 /** How long a stop waits for the broker and the storage. */
@@ -30,8 +36,8 @@ export interface RelayCounts {
 
 /** What a relay is made of. */
 export interface RelayParts {
-  readonly outbox: OutboxStorage;
-  readonly broker: MessageBroker;
+  readonly outbox: Pick<OutboxStorage, "take" | "settle" | "release">;
+  readonly broker: MessageOutlet;
   readonly clock: Clock;
   readonly log: Log;
   readonly epoch: number;
@@ -51,12 +57,19 @@ export interface RelayParts {
  * Batches follow one another: the next is read, and the one before is noted as sent, while one is with the broker. So no
  * key is ever in two batches at the broker, and no transaction is open while the broker is waited for. A crash between
  * the broker's answer and the note sends a batch again; the inbox drops the copies.
+ *
+ * What goes to URLs goes beside that, in lanes: see {@link Lanes}.
  */
 export class Relay {
   readonly #parts: RelayParts;
   readonly #held: HeldKeys;
   readonly #rest: Rest;
-  readonly #backOffRest: Rest;
+  readonly #backOff: BackOff;
+  readonly #outage: BrokerOutage;
+  readonly #lanes: Lanes;
+  readonly #laneNotes = new LaneNotes((note) => this.#settle(note));
+  /** Lanes that are sent to. */
+  readonly #posting = new Set<Promise<void>>();
   /** Taken and not settled, with their shards. */
   readonly #inFlight = new Map<number, number>();
   #shards: readonly number[] = [];
@@ -68,20 +81,19 @@ export class Relay {
   #readAllAt: number;
   #settling: Promise<unknown> = Promise.resolve();
   #lookMs = LOOK_MS.first;
-  #outageMs = OUTAGE_MS.first;
   #isClosed = false;
   #isFenced = false;
   /** Nobody waits for the last note any more. */
   #isAbandoned = false;
   #running: Promise<void> | undefined;
-  /** Since when the broker has not taken anything; undefined while it does. */
-  outage: SagaError | undefined;
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
     this.#held = new HeldKeys(parts.clock);
     this.#rest = new Rest(parts.clock);
-    this.#backOffRest = new Rest(parts.clock);
+    this.#backOff = new BackOff({ clock: parts.clock, luck: () => parts.policy.luck() });
+    this.#outage = new BrokerOutage({ counts: parts.counts, log: parts.log, backOff: this.#backOff });
+    this.#lanes = new Lanes(parts);
     this.#readAllAt = parts.clock.monotonic();
   }
 
@@ -95,6 +107,7 @@ export class Relay {
     const ended = async () => {
       await this.#running;
       await this.#settling;
+      await Promise.all(this.#posting);
     };
     const patience = new Rest(this.#parts.clock);
     await Promise.race([ended(), patience.for(STOP_MS)]);
@@ -102,11 +115,21 @@ export class Relay {
     this.#isAbandoned = true;
   }
 
+  /** What the broker said last; undefined while it takes events. */
+  get outage(): SagaError | undefined {
+    return this.#outage.current;
+  }
+
+  /** URLs that take nothing, for people. */
+  get trouble(): string | undefined {
+    return this.#lanes.trouble;
+  }
+
   /** Begins nothing more. */
   close(): void {
     this.#isClosed = true;
     this.#rest.end();
-    this.#backOffRest.end();
+    this.#backOff.end();
   }
 
   /** Something may have been written. */
@@ -123,6 +146,8 @@ export class Relay {
     this.#shards = kept;
     this.#mine = new Set(kept);
     this.#ahead = undefined;
+    this.#lanes.forget();
+    this.#wantAgain(1); // whoever had them may have read some of theirs, and not sent it
     this.hint();
     void this.#giveBack();
   }
@@ -157,9 +182,11 @@ export class Relay {
     const ready = this.#sift(events);
     if (ready.length === 0) return this.#idle();
     this.#lookMs = LOOK_MS.first;
+    const { lanes, others } = toLanes(ready);
     for (const { id, shard } of ready) this.#inFlight.set(id, shard);
+    for (const lane of lanes) this.#post(lane);
     if (isFull) this.#readAhead();
-    await this.#send(ready);
+    if (others.length > 0) await this.#send(others);
   }
 
   // Reading.
@@ -222,7 +249,7 @@ export class Relay {
 
   async #send(events: readonly PendingEvent[]): Promise<void> {
     const { policy, counts } = this.#parts;
-    const answers = await this.#publish(events.map(toMessage));
+    const answers = await publishEvents(this.#parts.broker, events);
     const verdict = judgeBatch(events, answers, policy);
     const { sent, failed, dead, outage } = verdict;
     counts.sent += sent.length;
@@ -230,31 +257,18 @@ export class Relay {
     counts.dead += dead.length;
     if (sent.length < events.length) await this.#holdBack(events, verdict);
     await this.#settling;
-    this.#settling = this.#settle(verdict);
+    this.#settling = this.#settle(verdict).then(() => this.#letGo(events, verdict));
     if (outage) await this.#brokerAway(outage);
-    else this.#brokerBack();
-  }
-
-  async #publish(messages: readonly BrokerMessage[]): Promise<readonly (SagaError | undefined)[]> {
-    try {
-      return await this.#parts.broker.publish(messages);
-    } catch (error) {
-      const cause = isSagaError(error) && error.retryable ? error : undefined;
-      const { name: broker } = this.#parts.broker;
-      const away =
-        cause ??
-        new SagaError("SAGAZ_BROKER_UNAVAILABLE", { broker, message: String(error) }, { cause: error });
-      return messages.map(() => away);
-    }
+    else this.#outage.over();
   }
 
   /** What was not accepted is read anew, before anything that comes after it: what was read ahead is dropped. */
   async #holdBack(events: readonly PendingEvent[], { sent, failed, dead }: BatchVerdict): Promise<void> {
-    const settled = new Set([...sent, ...failed.map(({ id }) => id), ...dead.map(({ id }) => id)]);
-    const delays = new Map(failed.map(({ id, delayMs }) => [id, delayMs]));
+    const refused = new Set([...failed.map(({ id }) => id), ...dead.map(({ id }) => id)]);
+    const settled = new Set([...sent, ...refused]);
     for (const { id, key } of events) {
-      const forMs = delays.get(id);
-      if (forMs !== undefined) this.#held.hold(key, { fromId: id, forMs });
+      // Until it is noted it is in flight, and left out of what is read: what follows it must not be found without it.
+      if (refused.has(id)) this.#held.hold(key, { fromId: id, forMs: Number.POSITIVE_INFINITY });
       if (settled.has(id)) continue;
       this.#inFlight.delete(id);
       this.#wantAgain(id);
@@ -264,8 +278,20 @@ export class Relay {
     this.#wantAgain(ahead?.[0]?.id);
   }
 
+  /** It is noted: keys of what was refused go on when it is tried again, and those of what was given up at once. */
+  #letGo(events: readonly PendingEvent[], { failed, dead }: BatchVerdict): void {
+    if (failed.length + dead.length === 0) return;
+    const delays = new Map(failed.map(({ id, delayMs }) => [id, delayMs]));
+    for (const { id } of dead) delays.set(id, 0);
+    for (const { id, key } of events) {
+      const forMs = delays.get(id);
+      if (forMs !== undefined) this.#held.hold(key, { fromId: id, forMs });
+    }
+    this.#rest.end();
+  }
+
   /** Repeated until it is written: until then its events count as in flight, so nobody here sends them again. */
-  async #settle({ sent, failed, dead }: BatchVerdict): Promise<void> {
+  async #settle({ sent, failed, dead }: Note): Promise<void> {
     if (sent.length + failed.length + dead.length === 0) return;
     const { outbox, clock, log, epoch } = this.#parts;
     const settlement: Settlement = { epoch, sent, failed, dead };
@@ -302,37 +328,48 @@ export class Relay {
     this.#parts.onFenced(this.#parts.epoch);
   }
 
+  // Lanes.
+
+  /** Nothing waits for it but what follows in its lane. */
+  #post(lane: LaneBatch): void {
+    const fromId = lane.events[0]?.id ?? 0;
+    this.#held.hold(lane.key, { fromId, forMs: Number.POSITIVE_INFINITY });
+    const posting = this.#lanes.send(lane).then((verdict) => this.#posted(lane, verdict));
+    this.#posting.add(posting);
+    void posting.finally(() => this.#posting.delete(posting));
+  }
+
+  /** Once it is noted the lane goes on. What is neither sent nor refused then is read again. */
+  async #posted({ key, events, rest }: LaneBatch, verdict: LaneVerdict): Promise<void> {
+    const { sent, failed, dead, waitMs } = verdict;
+    const { counts } = this.#parts;
+    counts.sent += sent.length;
+    counts.refused += failed.length + dead.length;
+    counts.dead += dead.length;
+    const settled = new Set([...sent, ...failed.map(({ id }) => id), ...dead.map(({ id }) => id)]);
+    for (const { id } of events) if (!settled.has(id)) this.#inFlight.delete(id);
+    await this.#laneNotes.add(verdict);
+    if (sent.length === events.length && this.#mayGoOn(rest)) return this.#post(toLaneBatch(rest));
+    for (const { id } of rest) this.#inFlight.delete(id);
+    this.#held.hold(key, { fromId: events[0]?.id ?? 0, forMs: waitMs });
+    this.#rest.end();
+  }
+
+  #mayGoOn([next]: readonly PendingEvent[]): boolean {
+    if (!next || this.#isClosed) return false;
+    return this.#parts.mayPublish() && this.#mine.has(next.shard);
+  }
+
   // Outages.
 
   async #brokerAway(outage: SagaError): Promise<void> {
-    const { counts, log } = this.#parts;
-    counts.outages += 1;
-    if (!this.outage) log.warn("sagaz: the broker takes no events; they wait", { error: outage.message });
-    this.outage = outage;
-    await this.#backOff();
-  }
-
-  #brokerBack(): void {
-    if (this.outage) this.#parts.log.info("sagaz: the broker takes events again");
-    this.outage = undefined;
-    this.#outageMs = OUTAGE_MS.first;
+    this.#outage.met(outage);
+    if (!this.#isClosed) await this.#backOff.wait();
   }
 
   async #storageAway(error: unknown): Promise<void> {
     this.#ahead = undefined;
     this.#parts.log.warn("sagaz: the outbox cannot be read", { error: String(error) });
-    await this.#backOff();
+    if (!this.#isClosed) await this.#backOff.wait();
   }
-
-  async #backOff(): Promise<void> {
-    if (this.#isClosed) return;
-    const delayMs = this.#outageMs * (0.5 + this.#parts.policy.luck() / 2);
-    this.#outageMs = Math.min(this.#outageMs * 2, OUTAGE_MS.most);
-    await this.#backOffRest.for(delayMs);
-  }
-}
-
-function toMessage(event: PendingEvent): BrokerMessage {
-  const { topic, key, payload, createdAt } = event;
-  return { topic, key, headers: toHeaders(event, createdAt), payload };
 }

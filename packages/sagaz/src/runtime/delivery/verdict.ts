@@ -1,5 +1,6 @@
 import type { SagaError } from "../../core/errors.ts";
 import type { DeadEvent, FailedEvent, PendingEvent } from "../../ports/outbox.ts";
+import { toNotice } from "./to-notice.ts";
 
 /** What a topic's poison does: an event that the broker refuses for good, however often it is tried. */
 export type PoisonPolicy = "dead-letter" | "block-key";
@@ -43,13 +44,15 @@ export function judgeBatch(
 
 function refuse(
   verdict: BatchVerdict,
-  { id, topic, attempts: before }: PendingEvent,
+  event: PendingEvent,
   { answer, policy }: { readonly answer: SagaError; readonly policy: RefusalPolicy },
 ): void {
+  const { id, topic, attempts: before } = event;
   const attempts = before + 1;
   const error = answer.message;
   if (attempts >= policy.attemptsMax && policy.onPoison(topic) === "dead-letter") {
-    verdict.dead.push({ id, attempts, code: answer.code, error });
+    const why = { code: answer.code, error };
+    verdict.dead.push({ id, attempts, ...why, mail: toNotice(event, why) });
     return;
   }
   const growing = RETRY_MS.first * 2 ** Math.min(before, 20);
