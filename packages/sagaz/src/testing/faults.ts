@@ -41,6 +41,8 @@ export function withFaults(storage: SagaStorage): FaultyStorage {
       outbox: storage.outbox,
       inbox: storage.inbox,
       deadLetters: storage.deadLetters,
+      flows: storage.flows,
+      participants: storage.participants,
       journal: {
         append: (batch) => through("append", () => journal.append(batch)),
         startKeyed: (epoch, starts) => through("startKeyed", () => journal.startKeyed(epoch, starts)),

@@ -2,13 +2,14 @@ import { definitionOf } from "../core/definition/definition-of.ts";
 import type { SagaDefinition } from "../core/definition/definition.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
 import { silentLog } from "../ports/log.ts";
-import type { SagaStorage } from "../ports/storage.ts";
+import type { OutboxRow, SagaStorage } from "../ports/storage.ts";
 import { SagaOrchestrator } from "../runtime/orchestrator.ts";
 import { InMemoryStorage } from "../storage/memory/index.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { checkExpected } from "./story.ts";
 import type { Expected, Story } from "./story.ts";
 import { rehearsed } from "./rehearsed-definition.ts";
+import { answerCommand } from "./scripted-participants.ts";
 import { Signalled } from "./scripts.ts";
 import type { Script } from "./scripts.ts";
 import { SeededChance } from "./seeded-chance.ts";
@@ -95,11 +96,17 @@ async function rehearse({ definition, input, options, actions, undos }: Rehearsa
     calls.push(name);
     return clock.waitFor(run());
   };
-  const played = rehearsed(definition, { actions, undos, isStubbed: options.others === "stub", call });
-  const journal = new WatchedJournal(new InMemoryStorage({ clock }));
+  const parts = { actions, undos, isStubbed: options.others === "stub", call };
+  const played = rehearsed(definition, parts);
+  const journal = new WatchedJournal(new InMemoryStorage({ clock }), (row) => {
+    void answerCommand(row, parts)
+      .then((reply) => reply && orchestrator.sagas.reply(reply))
+      .catch(() => {}); // the saga has gone its way without it
+  });
   const orchestrator = new SagaOrchestrator({
     storage: journal.storage,
     sagas: [played],
+    replies: { topic: "replies" },
     leaseMs: LEASE_MS,
     clock,
     chance: new SeededChance(1),
@@ -174,17 +181,20 @@ class WatchedJournal {
   readonly storage: SagaStorage;
   readonly #over = new Set<string>();
 
-  constructor(storage: InMemoryStorage) {
+  constructor(storage: InMemoryStorage, onPublished: (event: OutboxRow) => void) {
     const { journal } = storage;
-    const { can, deadLetters, inbox, leases, mailbox, name, outbox, queries, upkeep } = storage;
+    const { can, deadLetters, flows, inbox, leases, mailbox, name, outbox, participants, queries, upkeep } =
+      storage;
     this.storage = {
       can,
       deadLetters,
+      flows,
       inbox,
       leases,
       mailbox,
       name,
       outbox,
+      participants,
       queries,
       upkeep,
       start: () => storage.start(),
@@ -194,8 +204,10 @@ class WatchedJournal {
         ...journal,
         append: async (batch) => {
           const receipt = await journal.append(batch);
-          for (const { sagaId, events } of batch.entries)
+          for (const { sagaId, events, outbox } of batch.entries) {
             if (events.some(({ type }) => OVER.has(type))) this.#over.add(sagaId);
+            outbox.forEach(onPublished);
+          }
           return receipt;
         },
       },

@@ -7,6 +7,14 @@ export type {
   BrokerUnderTest,
   OpenBroker,
 } from "./conformance/broker/broker-rule.ts";
+export { participantRules } from "./conformance/participant/participant-rules.ts";
+export type {
+  OpenParticipant,
+  ParticipantNeed,
+  ParticipantRule,
+  ParticipantUnderTest,
+  SampleCommand,
+} from "./conformance/participant/participant-rule.ts";
 export { storageRules } from "./conformance/storage/storage-rules.ts";
 export { toProvided } from "./conformance/storage/storage-rule.ts";
 export type {

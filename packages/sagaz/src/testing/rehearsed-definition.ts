@@ -1,5 +1,11 @@
 import type { StepContext, UndoContext, VerifyContext } from "../core/definition/context.ts";
-import type { ActionStep, MapStep, SagaDefinition, StepDefinition } from "../core/definition/definition.ts";
+import type {
+  ActionStep,
+  CommandStep,
+  MapStep,
+  SagaDefinition,
+  StepDefinition,
+} from "../core/definition/definition.ts";
 import { didYouMean } from "../core/definition/suggest.ts";
 import { SagaError } from "../core/errors.ts";
 import { fromKey } from "../core/saga/state.ts";
@@ -29,6 +35,7 @@ export function rehearsed(definition: SagaDefinition, parts: Parts): SagaDefinit
   for (const key of [...Object.keys(parts.actions), ...Object.keys(parts.undos)]) checkKey(definition, key);
   const steps = definition.steps.map((step) => {
     checkScript(definition, { step, script: parts.actions[step.name] });
+    if (step.kind === "command") return parts.isStubbed ? stubbed(step) : step;
     return step.kind === "action" || step.kind === "map" ? withScripts(step, parts) : step;
   });
   const byName = new Map(steps.map((step) => [step.name, step]));
@@ -46,8 +53,7 @@ function checkScript(
   { step, script }: { step: StepDefinition; script: Script | Signalled | undefined },
 ): void {
   if (script === undefined) return;
-  const fits =
-    script instanceof Signalled ? step.kind === "signal" : step.kind === "action" || step.kind === "map";
+  const fits = script instanceof Signalled ? step.kind === "signal" : TAKES_SCRIPT.has(step.kind);
   if (fits) return;
   throw new SagaError("SAGAZ_INVALID_OPTION", {
     where: `when(…) for "${name}"`,
@@ -55,6 +61,13 @@ function checkScript(
     value: script instanceof Signalled ? "receives(…)" : "a script",
     rule: `a ${step.kind} step takes ${step.kind === "signal" ? "receives(payload)" : "no script"}`,
   });
+}
+
+const TAKES_SCRIPT = new Set<StepDefinition["kind"]>(["action", "command", "map"]);
+
+/** Its participant is stubbed anyway; see `scripted-participants.ts`. */
+function stubbed(step: CommandStep): CommandStep {
+  return { ...step, payload: () => null, undo: step.undo && (() => null) };
 }
 
 function withScripts<Step extends ActionStep | MapStep>(step: Step, parts: Parts): Step {

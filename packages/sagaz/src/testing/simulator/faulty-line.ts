@@ -56,7 +56,7 @@ export class FaultyLine {
   }
 
   #wrap(inner: SagaStorage): SagaStorage {
-    const { deadLetters, inbox, journal, outbox, queries, upkeep, ...storage } = inner;
+    const { deadLetters, flows, inbox, journal, outbox, participants, queries, upkeep, ...storage } = inner;
     const writes = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: true });
     const reads = <Answer>(what: string, call: Call<Answer>) => this.#through(call, { what, writes: false });
     return {
@@ -90,6 +90,7 @@ export class FaultyLine {
       },
       outbox: {
         addIn: (tx, events, holdMs) => outbox.addIn(tx, events, holdMs),
+        toText: (events, holdMs) => outbox.toText(events, holdMs),
         behindOthers: (events) => reads("behindOthers", () => outbox.behindOthers(events)),
         settleHeld: (held) => writes("settleHeld", () => outbox.settleHeld(held)),
         balance: (epoch) => writes("balance", () => outbox.balance(epoch)),
@@ -106,6 +107,11 @@ export class FaultyLine {
         bury: (letter) => writes("bury", () => deadLetters.bury(letter)),
         list: (filter) => reads("letters", () => deadLetters.list(filter)),
         redrive: (request) => writes("redrive", () => deadLetters.redrive(request)),
+      },
+      participants,
+      flows: {
+        record: (events) => writes("record", () => flows.record(events)),
+        list: (flow) => reads("flow", () => flows.list(flow)),
       },
     };
   }

@@ -37,7 +37,24 @@ export type Sight =
   | "completed"
   | "compensated"
   | "exceptions"
-  | "force closed";
+  | "force closed"
+  | "outbox events"
+  | "rollbacks"
+  | "broker outages"
+  | "broker refusals"
+  | "cut subscriptions"
+  | "duplicate messages"
+  | "effects"
+  | "dead letters"
+  | "commands done"
+  | "commands undone"
+  | "commands declined"
+  | "commands refused"
+  | "unknown answers"
+  | "commands given up"
+  | "lost messages"
+  | "late messages"
+  | "new rounds";
 
 /** How often each kind was seen. */
 export type Sights = Partial<Record<Sight, number>>;

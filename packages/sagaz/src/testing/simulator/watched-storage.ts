@@ -12,8 +12,10 @@ import { journalIn } from "../../storage/memory/journal.ts";
 import { leasesIn } from "../../storage/memory/leases.ts";
 import { mailboxIn } from "../../storage/memory/mailbox.ts";
 import { deadLettersIn } from "../../storage/memory/dead-letters.ts";
+import { flowsIn } from "../../storage/memory/flows.ts";
 import { inboxIn } from "../../storage/memory/inbox.ts";
 import { outboxIn } from "../../storage/memory/outbox.ts";
+import { participantsIn } from "../../storage/memory/participants.ts";
 import { queriesIn } from "../../storage/memory/queries.ts";
 import { readsMail, Tables } from "../../storage/memory/tables.ts";
 import { Transactions } from "../../storage/memory/transactions.ts";
@@ -53,7 +55,7 @@ export class WatchedStorage {
     const mailbox = mailboxIn(tables);
     return {
       name: "memory",
-      can: { joinTransaction: true, transactionalSteps: false },
+      can: { joinTransaction: true, transactionalSteps: false, participants: true },
       start: async () => {},
       stop: async () => {},
       listen: (listener) => tables.hints.listen(listener),
@@ -62,6 +64,8 @@ export class WatchedStorage {
       outbox: outboxIn(tables, this.#transactions),
       inbox: inboxIn(tables, this.#transactions),
       deadLetters: deadLettersIn(tables),
+      flows: flowsIn(tables),
+      participants: participantsIn(tables, this.#transactions),
       journal: { ...journal, append: (batch) => this.#watchAppend(batch, () => journal.append(batch)) },
       leases: {
         ...leases,

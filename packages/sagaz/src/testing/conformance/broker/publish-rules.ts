@@ -90,7 +90,7 @@ export const publishRules: readonly BrokerRule[] = [
     await t.broker.publish([toMessage(one, "k", "1"), toMessage(two, "k", "2")]);
     deepEqual([...(await both.has(2))].sort(), ["1", "2"]);
     deepEqual(await first.has(1), ["1"]);
-    await first.quiet();
+    await first.nothingNew();
   }),
 
   rule(
@@ -112,8 +112,10 @@ export const publishRules: readonly BrokerRule[] = [
       if (before !== undefined) equal(before.code, bad.code);
       ok(after !== undefined, "a message was accepted after one of its key that was not");
       equal(other, undefined);
-      deepEqual([...(await receiver.has(texts.length))].sort(), texts);
-      await receiver.quiet();
+      // A server that closes the channel over the refused one leaves its neighbours in doubt: they are sent once more.
+      await receiver.hasAll(texts);
+      await receiver.nothingNew();
+      deepEqual([...receiver.firsts].sort(), texts);
     },
     ["refused"],
   ),

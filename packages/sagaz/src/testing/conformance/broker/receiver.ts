@@ -1,5 +1,5 @@
 import { fail } from "node:assert/strict";
-import type { BrokerMessage, MessageBroker, ReceivedMessage, Subscription } from "../../../ports/broker.ts";
+import type { BrokerMessage, MessageInlet, ReceivedMessage, Subscription } from "../../../ports/broker.ts";
 
 /** How long a rule waits for what must happen. A broker may take many seconds to hand a dead member's work to another. */
 const PATIENCE_MS = 60_000;
@@ -32,7 +32,7 @@ export class Receiver {
   }
 
   async listen(
-    broker: MessageBroker,
+    broker: MessageInlet,
     { group, topics, unackedMax = 1_000 }: { group: string; topics: readonly string[]; unackedMax?: number },
   ): Promise<this> {
     const early: ReceivedMessage[] = [];
@@ -59,13 +59,10 @@ export class Receiver {
     return this.messages.map(toText);
   }
 
-  /** Waits until so many messages have come. */
+  /** Waits until so many different messages have come, and answers their first deliveries. */
   async has(least: number): Promise<readonly string[]> {
-    await until(
-      `${least} messages, of which ${this.messages.length} have come`,
-      () => this.messages.length >= least,
-    );
-    return this.texts;
+    await until(`${least} messages`, () => this.firsts.length >= least);
+    return this.firsts;
   }
 
   /** Waits until all of these have come, each at least once. */
@@ -79,6 +76,14 @@ export class Receiver {
   /** The texts of first deliveries: what came again is left out. */
   get firsts(): readonly string[] {
     return [...new Set(this.texts)];
+  }
+
+  /** Waits a moment in which only what has come already may come, once more. */
+  async nothingNew(): Promise<void> {
+    const before = new Set(this.texts);
+    await pause(QUIET_MS);
+    const more = this.texts.filter((text) => !before.has(text));
+    if (more.length > 0) fail(`${more.length} messages came that should not have: ${more.join(", ")}`);
   }
 
   /** Waits a moment in which nothing may come. */

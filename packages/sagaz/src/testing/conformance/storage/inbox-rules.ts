@@ -56,6 +56,28 @@ export const inboxRules: readonly StorageRule[] = [
     deepEqual(await process(t, ["b"], { work: never }), [duplicate(null)]);
   }),
 
+  rule("inbox: an id of any characters is kept as it is", async (t) => {
+    const odd = [
+      "$1",
+      "$sagaz$",
+      "$sagaz1$ $sagaz$; select 1",
+      `it's "so"`,
+      "a\\b",
+      "{a,b}",
+      "NULL",
+      " ",
+      "größer 🎉",
+    ];
+    for (const id of odd) deepEqual(await process(t, [id]), [fresh("0")]);
+    for (const id of odd) deepEqual(await process(t, [id], { work: never }), [duplicate("0")]);
+    const batch = await process(t, [...odd, "new"]);
+    deepEqual(batch, [...odd.map(() => duplicate("0")), fresh(String(odd.length))]);
+    deepEqual(
+      await process(t, [...odd], { consumer: "shipping" }),
+      odd.map((_, n) => fresh(String(n))),
+    );
+  }),
+
   rule("inbox: two consumers do not shadow each other", async (t) => {
     deepEqual(await process(t, ["a"]), [fresh("0")]);
     deepEqual(await process(t, ["a"], { consumer: "shipping" }), [fresh("0")]);
@@ -183,7 +205,7 @@ export const inboxRules: readonly StorageRule[] = [
       await kept.commit();
       deepEqual(await process(t, ["a"]), [duplicate('"kept"')]);
     },
-    ["transactionalSteps"],
+    ["joinTransaction"],
   ),
 
   rule("inbox: what was processed 35 days ago is forgotten, and nothing before that", async (t) => {

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import type { SagaFilter } from "../../../ports/storage.ts";
+import { given } from "../given.ts";
 import {
   ORDER,
   advance,
@@ -121,6 +122,22 @@ export const queryRules: readonly StorageRule[] = [
     deepEqual(idsOf(last.sagas), [starts[1]?.sagaId, starts[0]?.sagaId]);
     const end = last.next === undefined ? last : await t.storage.queries.list({ limit: 2, after: last.next });
     equal(end.next, undefined);
+  }),
+
+  rule("list: a page is full unless it is the last, however rare what is asked for is", async (t) => {
+    const epoch = await register(t.storage);
+    const done: string[] = [];
+    for (let n = 0; n < 5; n++) {
+      const row = released(null, { status: "completed", finished: true });
+      done.unshift(await begin(t, epoch, { row }));
+    }
+    const starts = Array.from({ length: 600 }, () => toStart(t, { owned: false }));
+    await append({ storage: t.storage, epoch }, ...starts.map((start) => toStartEntry(start)));
+    const filter = { status: ["completed"], limit: 3 } as const;
+    const first = await t.storage.queries.list(filter);
+    deepEqual(idsOf(first.sagas), done.slice(0, 3));
+    const last = await t.storage.queries.list({ ...filter, after: given(first.next) });
+    deepEqual([idsOf(last.sagas), last.next], [done.slice(3), undefined]);
   }),
 
   rule("list: every condition holds, alone and together, over pages", async (t) => {

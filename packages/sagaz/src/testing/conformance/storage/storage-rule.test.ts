@@ -37,16 +37,18 @@ describe("a rule", () => {
 
   test("that needs more than is provided says so in its title", () => {
     const needy = rule("needy", async () => {}, ["faults", "joinTransaction"]);
-    const provided = toProvided({ can: { joinTransaction: true, transactionalSteps: false } }, ["lostRows"]);
-    expect(provided).toEqual(["joinTransaction", "no transactionalSteps", "lostRows"]);
+    const provided = toProvided(
+      { can: { joinTransaction: true, transactionalSteps: false, participants: true } },
+      ["lostRows"],
+    );
+    expect(provided).toEqual(["joinTransaction", "no transactionalSteps", "participants", "lostRows"]);
     const unmet = unmetNeeds(needy, provided);
     expect(unmet).toEqual(["faults"]);
     expect(toTitle(needy, unmet)).toBe("needy (skipped: needs faults)");
     expect(toTitle(needy, [])).toBe("needy");
-    expect(toProvided({ can: { joinTransaction: false, transactionalSteps: true } }, [])).toEqual([
-      "no joinTransaction",
-      "transactionalSteps",
-    ]);
+    expect(
+      toProvided({ can: { joinTransaction: false, transactionalSteps: true, participants: false } }, []),
+    ).toEqual(["no joinTransaction", "transactionalSteps", "no participants"]);
   });
 
   test("whose need was promised and is not there fails", () => {

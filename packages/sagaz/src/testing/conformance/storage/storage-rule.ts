@@ -12,6 +12,8 @@ export type Need =
   | "no joinTransaction"
   | "transactionalSteps"
   | "no transactionalSteps"
+  | "participants"
+  | "no participants"
   | "faults"
   | "lostRows";
 
@@ -60,10 +62,11 @@ export function toProvided(
   storage: Pick<SagaStorage, "can">,
   handle: readonly ("faults" | "lostRows")[],
 ): readonly Need[] {
-  const { joinTransaction, transactionalSteps } = storage.can;
+  const { joinTransaction, transactionalSteps, participants } = storage.can;
   return [
     joinTransaction ? "joinTransaction" : "no joinTransaction",
     transactionalSteps ? "transactionalSteps" : "no transactionalSteps",
+    participants ? "participants" : "no participants",
     ...handle,
   ];
 }
