@@ -15,13 +15,15 @@ const BLOCK = /^```ts( run)?\n([\s\S]*?)^```\n(?:\n```text\n([\s\S]*?)^```\n)?/g
 
 /** Every block of TypeScript in the pages that users read. */
 export function listSnippets(): Snippet[] {
-  return listFiles(/^(README|ARCHITECTURE|CONTRIBUTING|docs\/.*)\.md$/).flatMap((page) => {
-    const text = read(page);
-    return [...text.matchAll(BLOCK)].map((match) => ({
-      place: `${page}:${text.slice(0, match.index).split("\n").length}`,
-      code: match[2] ?? "",
-      runs: match[1] !== undefined,
-      prints: match[3],
-    }));
-  });
+  return listFiles(/^(README|ARCHITECTURE|CONTRIBUTING|docs\/.*|packages\/sagaz\/README)\.md$/).flatMap(
+    (page) => {
+      const text = read(page);
+      return [...text.matchAll(BLOCK)].map((match) => ({
+        place: `${page}:${text.slice(0, match.index).split("\n").length}`,
+        code: match[2] ?? "",
+        runs: match[1] !== undefined,
+        prints: match[3],
+      }));
+    },
+  );
 }

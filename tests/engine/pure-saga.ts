@@ -1,3 +1,4 @@
+import { adopt } from "../../packages/sagaz/src/core/decide/adopt.ts";
 import { next } from "../../packages/sagaz/src/core/decide/next.ts";
 import type { Outcome } from "../../packages/sagaz/src/core/decide/outcome.ts";
 import { answer } from "../../packages/sagaz/src/core/decide/requests.ts";
@@ -40,12 +41,16 @@ export class PureSaga {
     return { definition, state, live, now, luck: 0.5, payloadBytesMax: 1_000 };
   }
 
-  /** Records events as they are. */
+  /** Records events, with the tries that no event has told yet. */
   apply(...events: readonly SagaEvent[]): this {
     for (const event of events) {
-      const entry = { ...event, seq: this.state.seq + 1, at: this.now } as JournalEntry;
+      const tries = this.live.tries.size > 0 ? { tries: Object.fromEntries(this.live.tries) } : {};
+      this.live.tries.clear();
+      const data = { ...event.data, ...tries };
+      const entry = { ...event, data, seq: this.state.seq + 1, at: this.now } as JournalEntry;
       this.journal.push(entry);
       evolve(this.state, entry);
+      if ("step" in entry) this.live.retryAt.delete(entry.step);
     }
     this.live.ackedSeq = this.state.seq;
     return this;
@@ -82,6 +87,15 @@ export class PureSaga {
   ask(request: SagaRequest): Move {
     this.apply(...answer(this.view, request));
     return this.turn();
+  }
+
+  /** The saga as another process finds it whose owner has died. */
+  takenOver(): PureSaga {
+    const saga = new PureSaga(this.definition);
+    saga.now = this.now;
+    saga.apply(...this.journal.slice(1));
+    adopt(saga.view, { crashed: true });
+    return saga;
   }
 
   get inFlight(): string[] {

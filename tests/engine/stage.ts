@@ -13,16 +13,19 @@ import { InMemoryStorage } from "../../packages/sagaz/src/storage/memory/index.t
 import { FakeClock } from "../../packages/sagaz/src/testing/fake-clock.ts";
 import { SeededChance } from "../../packages/sagaz/src/testing/seeded-chance.ts";
 import { openPostgres } from "./postgres-room.ts";
+import { openRedis } from "./redis-room.ts";
 import type { Room } from "./room.ts";
 
 /**
  * Where the engine's tests run: the real orchestrator on a clock that moves when told. The storage is memory, or, when
- * the test run provides a server (`on-postgres.int.test.ts`), PostgreSQL: the same tests, the same clock.
+ * the test run provides a server (`on-postgres.int.test.ts`, `on-redis.broker.test.ts`), PostgreSQL or Redis: the same
+ * tests, the same clock.
  */
-const serverUrl = (inject as (key: "postgresUrl") => string | undefined)("postgresUrl");
+const postgresUrl = (inject as (key: "postgresUrl") => string | undefined)("postgresUrl");
+const redis = (inject as (key: "redis") => { readonly url?: string } | undefined)("redis");
 
-/** True when these tests run on PostgreSQL. */
-export const onPostgres = serverUrl !== undefined;
+/** True when the storage takes part in a caller's transaction. */
+export const joinsTransactions = redis?.url === undefined;
 
 /** Time does not move while the storage is at work: what is a moment in memory is a moment on a server too. */
 class PatientClock extends FakeClock {
@@ -177,6 +180,8 @@ export class Process {
       outbox: guard(storage.outbox),
       inbox: guard(storage.inbox),
       deadLetters: guard(storage.deadLetters),
+      flows: guard(storage.flows),
+      participants: guard(storage.participants),
       start: () => this.#call(() => storage.start()) as Promise<void>,
       stop: async () => {}, // the room is closed by the stage
       listen: (listener) =>
@@ -238,7 +243,7 @@ export class Stage implements AsyncDisposable {
   static async open(): Promise<Stage> {
     const clock = new PatientClock();
     const now = () => clock.now();
-    return new Stage(serverUrl === undefined ? inMemory(now) : await openPostgres(serverUrl, now), clock);
+    return new Stage(await openRoom(now), clock);
   }
 
   get storage(): SagaStorage {
@@ -302,6 +307,11 @@ export class Stage implements AsyncDisposable {
     for (const process of this.processes) await process.stop();
     await this.#room.close();
   }
+}
+
+async function openRoom(now: () => number): Promise<Room> {
+  if (postgresUrl !== undefined) return openPostgres(postgresUrl, now);
+  return redis?.url === undefined ? inMemory(now) : openRedis(redis.url, now);
 }
 
 function inMemory(now: () => number): Room {

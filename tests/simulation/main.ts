@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { addSights } from "../../packages/sagaz/src/testing/simulator/history.ts";
 import type { Sights } from "../../packages/sagaz/src/testing/simulator/history.ts";
 import { tryMutations } from "./try-mutations.ts";
-import { runSeed } from "./scenario.ts";
+import { runWorlds } from "./worlds.ts";
 import { runSeeds, toText } from "./seeds.ts";
 import type { Failure, Report } from "./seeds.ts";
 import { toLines, unseen } from "./sights.ts";
@@ -57,7 +57,7 @@ function count(option: "seeds" | "from" | "seed" | "failures"): number {
 }
 
 async function replay(seed: number): Promise<boolean> {
-  const { lines } = await runSeed(seed);
+  const { lines } = await runWorlds(seed);
   for (const line of lines) console.log(line);
   const { failures } = await runSeeds({ from: seed, to: seed });
   for (const failure of failures) console.log(toText({ ...failure, tail: [] }));

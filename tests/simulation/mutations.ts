@@ -1,12 +1,6 @@
-/** One way to break the engine: a text of its source, and what is put in its place. */
-export interface Mutation {
-  readonly name: string;
-  /** Below `packages/sagaz/src`. */
-  readonly file: string;
-  /** Occurs exactly once in the file. */
-  readonly text: string;
-  readonly replacement: string;
-}
+import { commandMutations } from "./commands/command-mutations.ts";
+import { deliveryMutations } from "./delivery/delivery-mutations.ts";
+import type { Mutation } from "./mutation.ts";
 
 /** Mistakes that the simulation must notice. Each is one that somebody could make, or that the engine once had. */
 export const mutations: readonly Mutation[] = [
@@ -228,4 +222,6 @@ export const mutations: readonly Mutation[] = [
     text: "places.taken--;",
     replacement: "",
   },
+  ...deliveryMutations,
+  ...commandMutations,
 ];

@@ -1,23 +1,14 @@
 import type { SagaDefinition } from "../../packages/sagaz/src/core/definition/definition.ts";
-import type { Sights } from "../../packages/sagaz/src/testing/simulator/history.ts";
 import { Simulation } from "../../packages/sagaz/src/testing/simulator/simulation.ts";
-import type { Breach } from "../../packages/sagaz/src/testing/simulator/history.ts";
 import type { SimulatedProcess } from "../../packages/sagaz/src/testing/simulator/simulated-process.ts";
 import { SeededChance } from "../../packages/sagaz/src/testing/seeded-chance.ts";
+import { liveOut } from "./live-out.ts";
+import type { Outcome } from "./live-out.ts";
 import { Operator } from "./operator.ts";
 import { Participants } from "./participants.ts";
 import { drawRepertoire } from "./random-definition.ts";
 import { judgeOrder, judgeWorld } from "./world-laws.ts";
 import type { World } from "./world-laws.ts";
-
-/** What one seed came to. */
-export interface Outcome {
-  readonly seed: number;
-  readonly lines: readonly string[];
-  readonly tail: readonly string[];
-  readonly breaches: readonly Breach[];
-  readonly sights: Sights;
-}
 
 const sagasMax = 4;
 
@@ -55,24 +46,11 @@ export async function runSeed(seed: number): Promise<Outcome> {
     const heardKeys = new Set(heard.map(([key]) => key));
     return { simulation, participants, requests: operator.requests, definitions: byName, heard: heardKeys };
   }
-  const { history } = simulation;
-  try {
+  return liveOut({ seed, history: simulation.history }, async () => {
     await live(simulation, { definitions, operator, chance });
     simulation.judge();
     judgeWorld(toWorld());
-  } catch (error) {
-    history.breach(
-      "the engine throws at nobody",
-      error instanceof Error ? (error.stack ?? "") : String(error),
-    );
-  }
-  return {
-    seed,
-    lines: history.lines,
-    tail: history.tail(),
-    breaches: history.breaches,
-    sights: history.sights,
-  };
+  });
 }
 
 async function live(

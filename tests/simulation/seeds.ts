@@ -1,6 +1,6 @@
 import type { Breach, Sights } from "../../packages/sagaz/src/testing/simulator/history.ts";
 import { addSights } from "../../packages/sagaz/src/testing/simulator/history.ts";
-import { runSeed } from "./scenario.ts";
+import { runWorlds } from "./worlds.ts";
 
 /** A seed that broke a law. */
 export interface Failure {
@@ -32,8 +32,8 @@ export async function runSeeds({ from, to, step = 1, failuresMax = 3 }: SeedRang
   const failures: Failure[] = [];
   let seeds = 0;
   for (let seed = from; seed <= to && failures.length < failuresMax; seed += step) {
-    const first = await runSeed(seed);
-    const second = await runSeed(seed);
+    const first = await runWorlds(seed);
+    const second = await runWorlds(seed);
     const breaches = [...first.breaches, ...differences(first.lines, second.lines)];
     if (breaches.length > 0) failures.push({ seed, breaches, tail: first.tail });
     addSights(sights, first.sights);

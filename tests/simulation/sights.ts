@@ -40,6 +40,23 @@ export const sightsDemanded: readonly Sight[] = [
   "compensated",
   "exceptions",
   "force closed",
+  "outbox events",
+  "rollbacks",
+  "broker outages",
+  "broker refusals",
+  "cut subscriptions",
+  "duplicate messages",
+  "effects",
+  "dead letters",
+  "commands done",
+  "commands undone",
+  "commands declined",
+  "commands refused",
+  "unknown answers",
+  "commands given up",
+  "lost messages",
+  "late messages",
+  "new rounds",
 ];
 
 /** Kinds that were not seen. */

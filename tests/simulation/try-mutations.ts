@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { mutations } from "./mutations.ts";
-import type { Mutation } from "./mutations.ts";
+import type { Mutation } from "./mutation.ts";
 import type { Report } from "./seeds.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -22,26 +22,38 @@ export function mutate({ name, file, text, replacement }: Mutation): string {
   return source.replace(text, () => replacement);
 }
 
-/** Breaks a copy of the engine in each way, and demands that a simulation notices. Says whether all were noticed. */
+/**
+ * Breaks a copy of the engine in each way, and demands that a simulation notices. Says whether all were noticed. One that
+ * comes to no end is not noticed, and keeps the others from nothing.
+ */
 export async function tryMutations(only?: string): Promise<boolean> {
   const waiting = mutations.filter(({ name }) => only === undefined || name.includes(only));
   const total = waiting.length;
   if (total === 0) throw new Error(`no mutation's name contains "${only ?? ""}"`);
-  const missed: string[] = [];
+  let noticed = 0;
   const work = async () => {
     for (let mutation = waiting.shift(); mutation; mutation = waiting.shift()) {
-      const noticed = await tryOne(mutation);
-      console.log(
-        `${noticed === undefined ? "MISSED " : "noticed"}  ${mutation.name}: ${noticed ?? `${seedsMax} seeds saw nothing`}`,
-      );
-      if (noticed === undefined) missed.push(mutation.name);
+      const { verdict, detail } = await judge(mutation);
+      console.log(`${verdict}  ${mutation.name}: ${detail}`);
+      if (verdict === "noticed") noticed += 1;
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, work));
-  console.log(`${total - missed.length} of ${total} mutations were noticed.`);
-  return missed.length === 0;
+  console.log(`${noticed} of ${total} mutations were noticed.`);
+  return noticed === total;
 }
 
+async function judge(mutation: Mutation): Promise<{ verdict: string; detail: string }> {
+  try {
+    const broken = await tryOne(mutation);
+    if (broken === undefined) return { verdict: "MISSED ", detail: `${seedsMax} seeds saw nothing` };
+    return { verdict: "noticed", detail: broken };
+  } catch (error) {
+    return { verdict: "NO END ", detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Answers which law was broken, and by which seed; undefined when none was. */
 async function tryOne(mutation: Mutation): Promise<string | undefined> {
   const mutant = mutate(mutation);
   const folder = mkdtempSync(join(tmpdir(), "sagaz-mutation-"));

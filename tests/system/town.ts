@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import pg from "pg";
+import { inject } from "vitest";
 import { SagaOrchestrator, type Sagaish, type SagaDefinition } from "sagaz";
 import { PostgreSQLStorage } from "sagaz/postgres";
 import { createDatabase } from "../../tools/servers/postgres-databases.ts";
@@ -51,7 +52,7 @@ export class Town implements AsyncDisposable {
 
   /** Starts a worker process; await its `ready()`. */
   worker(options: Omit<WorkerOptions, "engineUrl"> & { readonly engineUrl?: string }): WorkerProcess {
-    const worker = new WorkerProcess({ engineUrl: this.url, ...options });
+    const worker = new WorkerProcess(inject("programs").worker, { engineUrl: this.url, ...options });
     this.#workers.push(worker);
     return worker;
   }

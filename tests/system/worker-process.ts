@@ -1,8 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { inject } from "vitest";
 
-/** What a worker process is told. */
+/** What a process that runs sagas is told. */
 export interface WorkerOptions {
   readonly name: string;
   readonly engineUrl: string;
@@ -18,19 +17,21 @@ export class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
   #output = "";
+  #lastWord: unknown;
 
-  constructor(options: WorkerOptions) {
+  constructor(program: string, options: { readonly name: string }) {
     this.name = options.name;
-    this.#child = fork(inject("workerProgram"), [JSON.stringify(options)], {
+    this.#child = fork(program, [JSON.stringify(options)], {
       execArgv: [],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on("data", (text) => (this.#output += String(text)));
+    this.#child.on("message", (word) => (this.#lastWord = word));
     this.#exited = once(this.#child, "exit");
   }
 
-  /** Waits until it has registered and takes sagas. */
+  /** Waits until it is at work. */
   async ready(): Promise<this> {
     const [word] = (await Promise.race([once(this.#child, "message"), this.#exited])) as [unknown];
     if (word !== "ready") throw new Error(`${this.name} ended before it was ready:\n${this.#output}`);
@@ -41,9 +42,19 @@ export class WorkerProcess {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Null while it runs, and when a signal has ended it. */
+  get exitCode(): number | null {
+    return this.#child.exitCode;
+  }
+
   /** What it has printed. */
   get output(): string {
     return this.#output;
+  }
+
+  /** The last message that it has sent: "ready", or what it has to say at its end. */
+  get lastWord(): unknown {
+    return this.#lastWord;
   }
 
   /** Waits until it has ended by itself. */
@@ -57,7 +68,7 @@ export class WorkerProcess {
     await this.#exited;
   }
 
-  /** SIGTERM: it hands its sagas back and ends. Answers its exit status. */
+  /** SIGTERM: it hands back what it has and ends. Answers its exit status. */
   async stop(): Promise<number | null> {
     this.#child.kill("SIGTERM");
     await this.#exited;

@@ -70,3 +70,16 @@ test("every file that a script runs exists", () => {
   );
   expect(looked(files, "files run by scripts").filter(({ file }) => !existsSync(file))).toEqual([]);
 });
+
+test("what is published has a page of its own and the licence", () => {
+  const published = looked(
+    listFiles(/^(packages|apps)\/[^/]+\/package\.json$/).filter(
+      (path) => (readJson(path) as { private?: boolean }).private !== true,
+    ),
+    "packages",
+  );
+  for (const folder of published.map(dirname)) {
+    expect(entries, folder).toContain(`${folder}/README.md`);
+    expect(read(`${folder}/LICENSE`), folder).toBe(read("LICENSE"));
+  }
+});

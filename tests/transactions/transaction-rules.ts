@@ -198,7 +198,7 @@ export const transactionRules: readonly TransactionRule[] = [
         return thrown(shop.outboxNowhere().add(tx, placed(order)));
       });
       ok(isSagaError(error, "SAGAZ_STORAGE_REFUSED"), String(error));
-      equal(error.details["message"], 'relation "nowhere.saga_outbox" does not exist');
+      equal(error.details["message"], 'schema "nowhere" does not exist');
       await isAbsent(shop, order);
     },
   },
