@@ -71,6 +71,12 @@ async function cpuOf({ postgres }: BenchServer): Promise<number | undefined> {
   return theirs.reduce<number>((sum, ticks) => sum + (ticks ?? 0), own) * msPerTick;
 }
 
+/** CPU time of a process without its children, in milliseconds; undefined where there is no `/proc`. */
+export async function cpuMsOf(pid: number): Promise<number | undefined> {
+  const ticks = await ticksOf(pid, 2);
+  return ticks === undefined ? undefined : ticks * msPerTick;
+}
+
 /** utime and stime are the first two of the four times, cutime and cstime (ended children) the others. */
 async function ticksOf(pid: number, times: 2 | 4): Promise<number | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);

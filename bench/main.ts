@@ -13,7 +13,7 @@ const usage = `Usage: npm run bench -- engine|delivery [--quick] [--json] [--wri
   --quick   the same measures in about a minute, with little or no history in the tables
   --json    one JSON document on the standard output (run npm with --silent, or it adds its banner)
   --write   keeps the run in bench/results.md
-  --only    engine: only these systems: ${systemNames.join(", ")}
+  --only    engine: only these systems: ${systemNames.join(", ")}; redis: journal rows on Redis
             delivery: only these parts: ${partNames.join(", ")}
 `;
 
@@ -34,10 +34,12 @@ interface Benchmark {
 
 const benchmarks: Readonly<Record<string, Benchmark>> = {
   engine: {
-    parts: systemNames,
+    parts: [...systemNames, "redis"],
     run({ quick, only }) {
       const plan = quick ? engine.quickPlan : engine.fullPlan;
-      return runEngineBench({ ...plan, systems: only ?? plan.systems }, showProgress);
+      const parts = only ?? [...plan.systems, "redis"];
+      const systems = parts.filter((part) => part !== "redis");
+      return runEngineBench({ ...plan, systems, redis: parts.includes("redis") }, showProgress);
     },
   },
   delivery: {

@@ -1,9 +1,8 @@
-import type { TestBroker } from "../../tools/servers/scratch-broker.ts";
 import type { Callable } from "../answer-calls.ts";
 import type { Hosted } from "../hosted.ts";
 import type { Samples } from "../samples.ts";
 import type { BenchServer } from "../server.ts";
-import type { MeasuredBroker } from "./brokers.ts";
+import type { BrokerServer, MeasuredBroker } from "./brokers.ts";
 import type { Plan } from "./plan.ts";
 import type { RelayCalls, Relaying } from "./relaying.ts";
 import type { SagazCalls } from "./sagaz-host.ts";
@@ -19,7 +18,7 @@ export interface Candidate<Calls extends RelayCalls & Callable<Calls>> {
 
 /** A broker that runs. */
 export interface RunningBroker extends MeasuredBroker {
-  readonly server: TestBroker;
+  readonly server: BrokerServer;
 }
 
 /** A run of the benchmark: what all measures share. */

@@ -3,8 +3,8 @@ import pg from "pg";
 const chunk = 100_000;
 
 /**
- * Copies the one sent event of a database until so many are kept, as a busy day would have left them: all in the
- * partition that new events go to, in the order of their times.
+ * Copies a sent event of a database until so many more are kept, as a busy day would have left them: all in the partition
+ * that new events go to, in the order of their times.
  */
 export async function keepHistory(url: string, events: number): Promise<void> {
   const client = new pg.Client({ connectionString: url });
@@ -21,7 +21,7 @@ export async function keepHistory(url: string, events: number): Promise<void> {
     const sql = `
       INSERT INTO sagaz.saga_outbox (${columns.join(", ")})
       SELECT ${values.join(", ")} FROM generate_series($1::int, $2::int) AS n CROSS JOIN model ORDER BY n`;
-    for (let from = 1; from < events; from += chunk)
+    for (let from = 0; from < events; from += chunk)
       await client.query(sql, [from, Math.min(from + chunk, events) - 1]);
     await client.query("VACUUM ANALYZE");
   } finally {

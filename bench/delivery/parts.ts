@@ -10,5 +10,10 @@ export const partNames: readonly Part[] = [
   ...brokers.map(({ name }) => name),
   "producer",
   "notify",
+  "optimistic",
   "inbox",
+  "cdc",
+  "debezium",
+  "cdc-latency",
+  "cdc-kill",
 ];

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import pg from "pg";
 import { ConsumerInbox } from "sagaz";
 import { quantile } from "../quantile.ts";
 import { newEvent, topic } from "./events.ts";
@@ -29,6 +30,31 @@ export function checkDuplicates(url: string, count: number): Promise<number> {
       0.5,
     );
   });
+}
+
+/** What no inbox can do without: its rows, in one order, and which of them are new. */
+const bareSql = `
+  INSERT INTO noted (consumer_name, event_id, source_topic, event_type, processed_at)
+    SELECT 'bench', id, $2, $3, now() FROM unnest($1::text[]) AS m (id) ORDER BY id
+    ON CONFLICT DO NOTHING RETURNING event_id`;
+
+/** Commits as many rows at a time as an inbox has messages in a batch, in a table like its own; tells how many a second. */
+export async function insertBatches(url: string, forMs: number): Promise<number> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query("CREATE TABLE IF NOT EXISTS noted (LIKE sagaz.consumer_inbox INCLUDING ALL)");
+  let inserted = 0;
+  const startedAt = performance.now();
+  while (performance.now() - startedAt < forMs) {
+    const messages = Array.from({ length: inboxBatch }, (_, n) => newMessage(inserted + n));
+    await client.query("BEGIN");
+    await client.query(bareSql, [messages.map(({ eventId }) => eventId), topic, messages[0]?.eventType]);
+    await client.query("COMMIT");
+    inserted += messages.length;
+  }
+  const elapsedMs = performance.now() - startedAt;
+  await client.end();
+  return (inserted / elapsedMs) * 1000;
 }
 
 /** Processes batches of new messages one after another, and tells how many messages a second. */

@@ -1,15 +1,28 @@
 import pg from "pg";
-import { Outbox } from "sagaz";
+import { Outbox, type SqlRunner, type TransactionConnection, type TransactionPool } from "sagaz";
 import { newEvent } from "./events.ts";
 import { clients } from "./plan.ts";
 import { toRunner, withStorage } from "./sagaz-relay.ts";
 
-/** Business transactions for a while: each changes a row, and with `adds` says so in an event. */
+/** Business transactions: each changes a row, and with an event it also says so. */
 export interface ProduceTask {
   readonly url: string;
-  readonly adds: boolean;
+  readonly warmMs: number;
+  /** How long each way is measured in all, in turns of {@link turnMs}. */
   readonly forMs: number;
 }
+
+/** How many transactions a second. */
+export interface Produced {
+  readonly plain: number;
+  /** The event is added in the caller's own transaction, by `Outbox.add`. */
+  readonly added: number;
+  /** It is written with the commit, by `Outbox.transaction`. */
+  readonly withCommit: number;
+}
+
+/** Turns are short, so that a neighbour on the machine slows all ways alike. */
+const turnMs = 100;
 
 const accounts = 10_000;
 
@@ -20,29 +33,74 @@ export const accountsSql: readonly string[] = [
   "VACUUM ANALYZE accounts",
 ];
 
-/** Runs transactions one after another on 16 connections, and tells how many a second. */
-export function produce({ url, adds, forMs }: ProduceTask): Promise<number> {
+/** Runs transactions one after another on 16 connections, with an event and without in turn. */
+export function produce({ url, warmMs, forMs }: ProduceTask): Promise<Produced> {
   return withStorage(url, async ({ storage }) => {
     const outbox = new Outbox({ storage, source: "/bench" });
     const connections = await Promise.all(Array.from({ length: clients }, () => openClient(url)));
-    let transactions = 0;
-    const startedAt = performance.now();
-    const caller = async (client: pg.Client) => {
-      const tx = toRunner(client);
-      while (performance.now() - startedAt < forMs) {
-        await client.query("BEGIN");
-        const id = 1 + Math.floor(Math.random() * accounts);
-        await client.query("UPDATE accounts SET balance = balance + 1 WHERE id = $1", [id]);
-        if (adds) await outbox.add(tx, newEvent(id));
-        await client.query("COMMIT");
-        transactions += 1;
-      }
+    const ways = {
+      plain: (client) => change(client),
+      added: (client) => change(client, (tx, id) => outbox.add(tx, newEvent(id))),
+      withCommit: (client) =>
+        outbox.transaction(asPool(client), async (tx, add) => add(newEvent(await raise(tx)))),
+    } satisfies Record<string, Way>;
+    const takeTurns = async (untilMs: number): Promise<Produced> => {
+      const sums = Object.entries(ways).map(([name, way]) => ({ name, way, transactions: 0, ms: 0 }));
+      while (sums.some(({ ms }) => ms < untilMs)) for (const sum of sums) await takeTurn(connections, sum);
+      return Object.fromEntries(sums.map((sum) => [sum.name, perSecond(sum)])) as unknown as Produced;
     };
-    await Promise.all(connections.map(caller));
-    const elapsedMs = performance.now() - startedAt;
+    await takeTurns(warmMs);
+    const produced = await takeTurns(forMs);
     await Promise.all(connections.map((client) => client.end()));
-    return (transactions / elapsedMs) * 1000;
+    return produced;
   });
+}
+
+/** Does one transaction. */
+type Way = (client: pg.Client) => Promise<void>;
+
+/** What one way has come to. */
+interface Sum {
+  readonly way: Way;
+  transactions: number;
+  ms: number;
+}
+
+function perSecond({ transactions, ms }: Pick<Sum, "transactions" | "ms">): number {
+  return (transactions / ms) * 1000;
+}
+
+async function takeTurn(connections: readonly pg.Client[], sum: Sum): Promise<void> {
+  const startedAt = performance.now();
+  const caller = async (client: pg.Client) => {
+    while (performance.now() - startedAt < turnMs) {
+      await sum.way(client);
+      sum.transactions += 1;
+    }
+  };
+  await Promise.all(connections.map(caller));
+  sum.ms += performance.now() - startedAt;
+}
+
+async function change(client: pg.Client, tell?: (tx: SqlRunner, id: number) => Promise<void>): Promise<void> {
+  const tx = toRunner(client);
+  await client.query("BEGIN");
+  const id = await raise(tx);
+  await tell?.(tx, id);
+  await client.query("COMMIT");
+}
+
+/** The business: one row changes. */
+async function raise(tx: SqlRunner): Promise<number> {
+  const id = 1 + Math.floor(Math.random() * accounts);
+  await tx("UPDATE accounts SET balance = balance + 1 WHERE id = $1", [id]);
+  return id;
+}
+
+/** One connection that is always free, as it is for the other ways. */
+function asPool(client: pg.Client): TransactionPool {
+  const query: TransactionConnection["query"] = (text, values) => client.query(text, values);
+  return { connect: () => Promise.resolve({ query, release: () => {} }) };
 }
 
 async function openClient(url: string): Promise<pg.Client> {

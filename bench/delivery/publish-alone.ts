@@ -15,7 +15,7 @@ export interface AloneTask {
 
 /** Publishes the messages that a relay would, batch after batch, and tells how many a second. */
 export async function publishAlone(task: AloneTask): Promise<number> {
-  const meter = new Meter(task.messages);
+  const meter = new Meter({ expected: task.messages, lot: batchSize });
   const client = await open(task, (count) => meter.note(count));
   const batches = Array.from({ length: task.messages / batchSize }, (_, batch) =>
     Array.from({ length: batchSize }, (__, n) => toMessage(batch * batchSize + n)),

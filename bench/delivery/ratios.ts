@@ -14,6 +14,9 @@ function limitOf(pick: Pick, broker: string): number | undefined {
   return Math.min(noop, Math.max(...alone.map(Number)));
 }
 
+/** What our reader may have published and not noted, as its documentation says: no crash sends more of it twice. */
+const inFlightMax = 4_000;
+
 const rules: readonly Rule[] = [
   {
     name: "relay_noop_vs_graphile",
@@ -31,10 +34,63 @@ const rules: readonly Rule[] = [
     bound: { atLeast: 0.7 },
   })),
   {
+    name: "cdc_redis_vs_limit",
+    compute: (pick) => divide(pick("cdc_redis_per_s", batchSize, "sagaz"), limitOf(pick, "redis")),
+    bound: { atLeast: 0.7 },
+  },
+  {
+    name: "cdc_kafka_vs_debezium",
+    compute: (pick) =>
+      divide(
+        pick("log_to_kafka_per_s", batchSize, "sagaz"),
+        pick("log_to_kafka_per_s", batchSize, "debezium"),
+      ),
+    bound: { atLeast: 1.2 },
+  },
+  {
+    name: "cdc_kafka_p50_ms",
+    compute: (pick) => pick("commit_to_consumed_p50", pacePerSecond, "sagaz"),
+    bound: { below: 8 },
+  },
+  {
+    name: "cdc_kafka_p99_ms",
+    compute: (pick) => pick("commit_to_consumed_p99", pacePerSecond, "sagaz"),
+    bound: { below: 20 },
+  },
+  {
+    name: "cdc_kill_lost",
+    compute: (pick) => pick("kill_lost", batchSize, "sagaz"),
+    bound: { atMost: 0 },
+  },
+  {
+    name: "cdc_kill_twice",
+    compute: (pick) => pick("kill_twice", batchSize, "sagaz"),
+    bound: { atMost: inFlightMax },
+  },
+  {
     name: "producer_vs_plain",
     compute: (pick) =>
       divide(pick("transactions_per_s", clients, "sagaz"), pick("transactions_per_s", clients, "postgresql")),
     bound: { atLeast: 0.55 },
+  },
+  {
+    name: "producer_add_vs_plain",
+    compute: (pick) =>
+      divide(
+        pick("transactions_per_s", clients, "sagaz-add"),
+        pick("transactions_per_s", clients, "postgresql"),
+      ),
+    bound: { atLeast: 0.4 },
+  },
+  {
+    name: "optimistic_p50_ms",
+    compute: (pick) => pick("optimistic_p50", pacePerSecond, "sagaz"),
+    bound: { below: 3 },
+  },
+  {
+    name: "optimistic_p99_ms",
+    compute: (pick) => pick("optimistic_p99", pacePerSecond, "sagaz"),
+    bound: { below: 10 },
   },
   {
     name: "notify_p50_ms",
@@ -55,6 +111,15 @@ const rules: readonly Rule[] = [
     name: "inbox_batch_per_s",
     compute: (pick) => pick("inbox_messages_per_s", inboxBatch, "sagaz"),
     bound: { atLeast: 30_000 },
+  },
+  {
+    name: "inbox_batch_vs_insert",
+    compute: (pick) =>
+      divide(
+        pick("inbox_messages_per_s", inboxBatch, "sagaz"),
+        pick("inbox_messages_per_s", inboxBatch, "postgresql"),
+      ),
+    bound: { atLeast: 0.6 },
   },
   {
     name: "relay_history_vs_fresh",

@@ -24,13 +24,21 @@ export async function measureRelays(bench: Bench): Promise<void> {
   const aged = wants("history") ? await age(bench) : undefined;
   const turns = turnsOf(bench, aged);
   for (let round = 0; round < plan.rounds; round += 1) {
-    const first = round % turns.length;
-    for (const { what, take } of [...turns.slice(first), ...turns.slice(0, first)]) {
+    for (const { what, take } of inOrder(turns, round)) {
       bench.progress(`round ${round + 1}/${plan.rounds}: ${what}`);
       await take();
     }
   }
   await aged?.drop();
+}
+
+/**
+ * Begins elsewhere in each round, and goes the other way in every second one: what a turn leaves behind, pages that the
+ * system has yet to write, say, is not to meet the same one each time.
+ */
+function inOrder(turns: readonly Turn[], round: number): readonly Turn[] {
+  const step = round % 2 === 0 ? 1 : -1;
+  return turns.flatMap((_, n) => turns.at((round + step * n) % turns.length) ?? []);
 }
 
 function turnsOf(bench: Bench, aged: TestDatabase | undefined): Turn[] {
@@ -65,7 +73,7 @@ async function age({ plan, server, sagaz, progress }: Bench): Promise<TestDataba
     await sagaz.host.call("fill", url, events);
     await sagaz.host.call("relay", { url, target: noop, events });
   };
-  await send(1);
+  await send(plan.warmBacklog);
   await sagaz.host.call("keepHistory", url, kept);
   for (let sent = 0; sent < churned; sent += plan.backlog) {
     progress(`sending ${churned} events after that: ${sent}`);

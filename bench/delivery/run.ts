@@ -8,6 +8,9 @@ import { startBenchServer, type BenchServer } from "../server.ts";
 import type { Bench, Candidate, RunningBroker } from "./bench.ts";
 import { brokers } from "./brokers.ts";
 import { measureCallers } from "./callers.ts";
+import { measureCaptures } from "./captures.ts";
+import { measureCdc } from "./cdc.ts";
+import { debeziumTuning } from "./debezium.ts";
 import type { Plan } from "./plan.ts";
 import { cautionsOf, computeRatios } from "./ratios.ts";
 import type { RelayCalls } from "./relaying.ts";
@@ -39,6 +42,8 @@ export async function runDeliveryBench(plan: Plan, progress: (what: string) => v
     };
     await measureRelays(bench);
     await measureCallers(bench);
+    await measureCdc(bench);
+    missing.push(...(await measureCaptures(bench)));
     return conclude(bench, missing, Math.round((performance.now() - startedAt) / 1000));
   } finally {
     await Promise.all([ours.kill(), peer.kill()]);
@@ -56,9 +61,13 @@ async function startBrokers({ parts }: Plan, running: RunningBroker[]): Promise<
   const missing: string[] = [];
   for (const broker of brokers) {
     if (!parts.includes(broker.name)) continue;
-    const found = await broker.find();
-    if ("missing" in found) missing.push(`${broker.name} was not measured: ${found.missing}.`);
-    else running.push({ ...broker, server: await broker.start(found) });
+    const server = await broker.launch();
+    if ("missing" in server) {
+      missing.push(`${broker.name} was not measured: ${server.missing}.`);
+      continue;
+    }
+    running.push({ ...broker, server });
+    await broker.empty(server.url);
   }
   return missing;
 }
@@ -97,6 +106,7 @@ function conclude(
 
 /** The other columns. */
 const others = [
+  { name: "sagaz-add", tuning: "the event is added in the caller's own transaction, not with its commit" },
   { name: "sagaz-aged", tuning: "the same, with a history in its tables" },
   {
     name: "adapter",
@@ -106,5 +116,6 @@ const others = [
     name: "driver",
     tuning: "the broker's driver without anything of ours, likewise; all acknowledgements awaited",
   },
+  { name: "debezium", tuning: debeziumTuning },
   { name: "postgresql", tuning: "the same business transactions without an event" },
 ];

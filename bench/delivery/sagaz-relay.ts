@@ -53,7 +53,7 @@ function fill(url: string, events: number): Promise<void> {
 }
 
 async function relay({ url, target, events }: RelayTask) {
-  const meter = new Meter(events);
+  const meter = new Meter({ expected: events, lot: batchSize });
   const broker = tappedBroker(await openTarget(target), ({ length }) => meter.note(length));
   const pool = new pg.Pool({ connectionString: url, max: poolSize });
   const [, nodeCpuMs] = await withCpu(async () => {

@@ -19,6 +19,8 @@ export interface Plan {
   /** Finished sagas in the tables, one database for each number. */
   readonly histories: readonly number[];
   readonly systems: readonly string[];
+  /** True measures journal rows on Redis as well. */
+  readonly redis: boolean;
 }
 
 /** Sagas in flight in the throughput parts. */
@@ -29,6 +31,9 @@ export const comparedLevel = 64;
 
 /** Rows in a batch of the database's ceiling. */
 export const ceilingBatches: readonly number[] = [1, 10, 100, 1000];
+
+/** Journal rows on Redis: sagas in a batch, and batches under way at a time, as a busy process has them. */
+export const redisBatch = { sagas: 100, atOnce: 2 };
 
 /** The recovery measure: how many sagas, and how long their second step takes. */
 export const recovery = { sagas: 500, chargeMs: 2000 };
@@ -53,6 +58,7 @@ export const fullPlan: Plan = {
   waitsTogether: false,
   histories: [100_000, 1_000_000],
   systems: ["sagaz", "dbos", "pg-boss", "pg-boss-gathered"],
+  redis: true,
 };
 
 /** The same measures in under a minute, without history and without the peer that nobody runs as it is. */
@@ -69,4 +75,5 @@ export const quickPlan: Plan = {
   waitsTogether: true,
   histories: [],
   systems: ["sagaz", "dbos", "pg-boss"],
+  redis: true,
 };

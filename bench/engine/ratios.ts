@@ -1,6 +1,6 @@
 import { divide, judge, missedOf, type Ratio, type Rule } from "../ratio.ts";
 import type { Row } from "../samples.ts";
-import { historyMeasure, leaseMs, recovery } from "./plan.ts";
+import { historyMeasure, leaseMs, recovery, redisBatch } from "./plan.ts";
 
 const rules: readonly Rule[] = [
   {
@@ -24,6 +24,15 @@ const rules: readonly Rule[] = [
     compute: (pick) =>
       divide(pick("journal_rows_per_s", 256, "sagaz"), pick("ceiling_rows_per_s", 100, "postgresql")),
     bound: { atLeast: 0.45 },
+  },
+  {
+    name: "redis_rows_vs_rpush",
+    compute: (pick) =>
+      divide(
+        pick("redis_rows_per_s", redisBatch.sagas, "sagaz"),
+        pick("redis_rows_per_s", redisBatch.sagas, "redis"),
+      ),
+    bound: { atLeast: 0.35 },
   },
   {
     name: "p50_vs_dbos",

@@ -7,6 +7,7 @@ import { describeMachine } from "../machine.ts";
 import type { Plan } from "./plan.ts";
 import { cautionsOf, computeRatios } from "./ratios.ts";
 import { measureRecovery } from "./recovery.ts";
+import { measureRedis } from "./redis-journal.ts";
 import { finish, type Finished } from "../report.ts";
 import { Samples } from "../samples.ts";
 import { startBenchServer, type BenchServer } from "../server.ts";
@@ -24,6 +25,7 @@ export async function runEngineBench(plan: Plan, progress: (what: string) => voi
     await measureCeiling(bench);
     await measureThroughput(bench);
     await measureHistory(bench);
+    if (plan.redis) await measureRedis(bench);
     await measureWaits(bench);
     return conclude(bench, Math.round((performance.now() - startedAt) / 1000));
   } finally {
@@ -57,7 +59,8 @@ function conclude({ plan, server, candidates, samples }: Bench, seconds: number)
     seconds,
     machine: describeMachine(server),
     systems: candidates.map(({ description: { name, tuning } }) => ({ name, tuning })),
-    legend: "in flight is the number of sagas, for the ceiling the rows in a batch.",
+    legend:
+      "in flight is the number of sagas, for the ceiling the rows in a batch, on Redis the sagas in one.",
     rows,
     cautions: cautionsOf(rows, ratios),
   };
