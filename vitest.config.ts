@@ -29,7 +29,12 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "bench/**/*.test.ts"],
+          include: [
+            "packages/*/src/**/*.test.ts",
+            "apps/*/src/**/*.test.ts",
+            "tools/**/*.test.ts",
+            "bench/**/*.test.ts",
+          ],
           exclude: ["**/node_modules/**", "**/*.int.test.ts", "**/*.broker.test.ts"],
           testTimeout: 30_000, // against hanging: counted for coverage, beside a busy neighbour, all takes far longer
         },
@@ -73,11 +78,22 @@ export default defineConfig({
         // scenario at a time, when the other tiers are through: its processes are enough for one machine.
         test: {
           name: "system",
-          include: ["tests/system/**/*.test.ts"],
-          globalSetup: ["tools/postgres-for-tests.ts", "tests/system/build-worker.ts"],
+          include: ["tests/system/*.test.ts"],
+          globalSetup: ["tools/postgres-for-tests.ts", "tests/system/build-programs.ts"],
           testTimeout: 60_000,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // As `system`, two at a time: much of it waits for what is away.
+        test: {
+          name: "chaos",
+          include: ["tests/system/{delivery,participants}/*.test.ts"],
+          globalSetup: ["tools/postgres-for-tests.ts", "tests/system/build-programs.ts"],
+          testTimeout: 60_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
         },
       },
       {

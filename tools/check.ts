@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 
-const folders = ["packages/sagaz/src", "tests", "tools", "bench", "examples"].filter((folder) =>
+const folders = ["packages/sagaz/src", "apps", "tests", "tools", "bench", "examples"].filter((folder) =>
   existsSync(folder),
 );
 

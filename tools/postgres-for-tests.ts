@@ -1,5 +1,5 @@
 import type { TestProject } from "vitest/node";
-import { startPostgres } from "./servers/postgres.ts";
+import { logicalSettings, startPostgres } from "./servers/postgres.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -10,7 +10,7 @@ declare module "vitest" {
 
 /** Vitest's global set-up of the tiers that need a real PostgreSQL: one server a run, found or started by `startPostgres`. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startPostgres();
+  const server = await startPostgres({ settings: logicalSettings });
   project.provide("postgresUrl", server.url);
   return () => server.stop();
 }

@@ -5,11 +5,16 @@
 import { spawnSync } from "node:child_process";
 import { relative } from "node:path";
 import { createVitest, parseCLI, type TestSpecification } from "vitest/node";
-import { postgresUrlVariable, startPostgres, type TestPostgres } from "./servers/postgres.ts";
+import {
+  logicalSettings,
+  postgresUrlVariable,
+  startPostgres,
+  type TestPostgres,
+} from "./servers/postgres.ts";
 import { closingLine, objections, tally, type Skipped, type Tally } from "./tally.ts";
 
 /** The vitest projects whose global set-up needs a PostgreSQL. */
-const tiersOnPostgres = new Set(["int", "system"]);
+const tiersOnPostgres = new Set(["int", "system", "chaos"]);
 
 const noSkips = process.env["CI"] === "true";
 
@@ -21,7 +26,7 @@ function build(): boolean {
 
 async function startPostgresOrSay(): Promise<TestPostgres | string> {
   try {
-    return await startPostgres();
+    return await startPostgres({ settings: logicalSettings });
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

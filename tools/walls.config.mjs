@@ -67,18 +67,25 @@ const walls = {
       to: { pathNot: [`${src}/(core|ports|runtime)/`, `${src}/(storage|brokers)/(memory/|create\\.ts$)`] },
     },
     {
+      name: "a subpath shows its adapters only",
+      comment: "redis.ts is the door to both adapters of Redis, and has nothing of its own",
+      severity: "error",
+      from: { path: `${src}/redis\\.ts$` },
+      to: { pathNot: `${src}/(storage|brokers)/redis/index\\.ts$` },
+    },
+    {
       name: "shipped code stands alone",
       comment: "What is published imports no test, tool, benchmark or example",
       severity: "error",
       from: { path: `${src}/`, pathNot: tests },
-      to: { path: ["^(tests|tools|bench|examples)/", tests] },
+      to: { path: ["^(apps|tests|tools|bench|examples)/", tests] },
     },
     {
       name: "packages are imported by name",
       comment:
         "Examples, benchmarks and system tests use the library as its users do; the ceiling encodes rows as our writer does",
       severity: "error",
-      from: { path: "^(examples|bench|tests/system)/", pathNot: "^bench/engine/ceiling\\.ts$" },
+      from: { path: "^(apps|examples|bench|tests/system)/", pathNot: "^bench/engine/ceiling\\.ts$" },
       to: { path: `${src}/` },
     },
     {

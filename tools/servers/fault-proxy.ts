@@ -17,6 +17,8 @@ export interface FaultProxy {
   readonly port: number;
   /** Connections now open through it. */
   readonly openConnections: number;
+  /** Connections that came to it so far, those included that it refused. */
+  readonly opened: number;
   /** The same URL by way of the proxy. */
   through(url: string): string;
   /** Every byte arrives this many milliseconds later; the order stays. */
@@ -58,6 +60,7 @@ class TcpFaultProxy implements FaultProxy {
     once: [],
   };
   #refuses = false;
+  #opened = 0;
 
   constructor(target: { host: string; port: number }) {
     this.#target = target;
@@ -66,6 +69,10 @@ class TcpFaultProxy implements FaultProxy {
 
   get port(): number {
     return (this.#listener.address() as AddressInfo).port;
+  }
+
+  get opened(): number {
+    return this.#opened;
   }
 
   get openConnections(): number {
@@ -138,6 +145,7 @@ class TcpFaultProxy implements FaultProxy {
   }
 
   #accept(client: Socket): void {
+    this.#opened += 1;
     if (this.#refuses) {
       client.on("error", () => {});
       client.resetAndDestroy();

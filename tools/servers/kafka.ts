@@ -19,7 +19,7 @@ export const kafkaUrlVariable = "SAGAZ_TEST_KAFKA_URL";
 const toolMsMax = 60_000;
 
 /** Java for short lives: what is compiled well is never run long enough to be worth it. */
-const shortLived = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
+export const shortLived = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
 /** What a test or benchmark wants of its Kafka. */
 export interface KafkaOptions {
@@ -45,10 +45,15 @@ export async function findKafka(
 ): Promise<NamedServer | KafkaPrograms | { readonly missing: string }> {
   const named = findNamedServer(kafkaUrlVariable, options);
   if (named !== undefined) return named;
-  const folders = process.env["JAVA_HOME"] ? [path.join(process.env["JAVA_HOME"], "bin")] : [];
-  const java = await findProgram({ name: "java", debianPackage: "default-jre-headless", folders });
+  const java = await findJava();
   if ("missing" in java) return java;
   return { ...java, ...(await findKafkaJars()) };
+}
+
+/** The Java of the environment, else one that is installed. Never throws. */
+export async function findJava(): Promise<{ readonly program: string } | { readonly missing: string }> {
+  const folders = process.env["JAVA_HOME"] ? [path.join(process.env["JAVA_HOME"], "bin")] : [];
+  return findProgram({ name: "java", debianPackage: "default-jre-headless", folders });
 }
 
 /**
@@ -144,7 +149,7 @@ function toChoices({ autoCreateTopics = false, settings = {} }: KafkaOptions) {
 }
 
 /** Everything but the list of all its settings, to the standard output. */
-const logging = {
+export const logging = {
   "appender.console.type": "Console",
   "appender.console.name": "console",
   "appender.console.layout.type": "PatternLayout",
@@ -155,7 +160,8 @@ const logging = {
   "logger.settings.level": "WARN",
 };
 
-function toProperties(values: Readonly<Record<string, string | number | boolean>>): string {
+/** A file of properties, as Java reads it. */
+export function toProperties(values: Readonly<Record<string, string | number | boolean>>): string {
   return Object.entries(values)
     .map(([name, value]) => `${name}=${value}\n`)
     .join("");

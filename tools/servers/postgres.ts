@@ -31,9 +31,14 @@ export interface PostgresOptions {
   readonly maxConnections?: number;
   /** More settings, passed as `-c name=value`. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  /** The URL of a server whose standby this one is, until `pg_promote()`; it calls itself `standby` there. */
+  readonly standbyOf?: string;
   /** The server programs: a folder, or `"embedded"` for the npm package's even where others are installed. */
   readonly binDir?: string;
 }
+
+/** Settings of a server whose log is read in tests: each reader has a slot, and a process of the server that sends. */
+export const logicalSettings = { wal_level: "logical", max_replication_slots: 30, max_wal_senders: 30 };
 
 /** A PostgreSQL for tests: a scratch server of our own, or the one the environment names (then `isOwn` is false). */
 export interface TestPostgres {
@@ -107,7 +112,7 @@ class ScratchPostgres implements TestPostgres {
   async create(): Promise<void> {
     try {
       this.binDir = await this.#findBinDir();
-      this.#initdb();
+      this.#makeData();
       await this.#startOnFreePort();
     } catch (error) {
       await this.stop();
@@ -185,9 +190,18 @@ class ScratchPostgres implements TestPostgres {
     return (await prepareServerPrograms(search)).binDir;
   }
 
-  #initdb(): void {
-    const args = ["-D", this.dataDir, "-U", "sagaz", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
-    const result = spawnSync(path.join(this.binDir, "initdb"), args, {
+  #makeData(): void {
+    const { standbyOf } = this.#options;
+    const to = ["-D", this.dataDir, "--no-sync"];
+    if (standbyOf === undefined)
+      return this.#run("initdb", [...to, "-U", "sagaz", "-A", "trust", "-E", "UTF8", "--locale=C"]);
+    const primary = new URL(standbyOf);
+    primary.searchParams.set("application_name", "standby");
+    this.#run("pg_basebackup", [...to, "-d", primary.href, "-R", "-X", "stream", "-c", "fast"]);
+  }
+
+  #run(program: string, args: readonly string[]): void {
+    const result = spawnSync(path.join(this.binDir, program), args, {
       cwd: this.#scratch,
       encoding: "utf8",
       timeout: 60_000,
@@ -195,7 +209,7 @@ class ScratchPostgres implements TestPostgres {
       ...serverUser(),
     });
     if (result.status === 0) return;
-    throw new Error(`initdb failed: ${result.stderr ?? ""}`, {
+    throw new Error(`${program} failed: ${result.stderr ?? ""}`, {
       cause: result.error ?? `status ${result.status}`,
     });
   }
@@ -245,7 +259,8 @@ class ScratchPostgres implements TestPostgres {
         // The pid file of a killed predecessor may also say "ready": it counts only with our own pid in it.
         const lines = await readFile(path.join(this.dataDir, "postmaster.pid"), "utf8").catch(() => "");
         const [pid, , , , , , , status] = lines.split("\n");
-        return Number(pid) === server.pid && status?.trim() === "ready" ? "ready" : undefined;
+        const isReady = ["ready", "standby"].includes(status?.trim() ?? "");
+        return Number(pid) === server.pid && isReady ? "ready" : undefined;
       },
       { withinMs: readyMsMax },
     );
