@@ -17,6 +17,8 @@ export type ConsumerName = "billing" | "mailing";
 
 /** Against hanging: beside a busy neighbour, all takes far longer than it should. */
 const patienceMs = 90_000;
+/** Harm is done when so many more have arrived: some are then on their way. */
+const someEvents = 100;
 /** For the whole of a scenario. */
 export const scenarioMsMax = 240_000;
 
@@ -150,6 +152,20 @@ export class DeliveryTown implements AsyncDisposable {
       await waitUntil(what, isSo, { withinMs: patienceMs, everyMs });
     } catch (error) {
       throw new Error(`${String(error)} ${await this.#describe()}`, { cause: error });
+    }
+  }
+
+  /** Does harm while events are written and arrive: the writers go on until it is done. Answers when they have ended too. */
+  async inTheMiddle(harm: () => Promise<unknown>): Promise<void> {
+    let isToWrite = true;
+    const writing = this.producers.writeWhile(() => isToWrite);
+    try {
+      const before = this.raw.firsts.size;
+      await this.until("some have come", async () => this.raw.firsts.size > before + someEvents, 5);
+      await harm();
+    } finally {
+      isToWrite = false;
+      await writing;
     }
   }
 

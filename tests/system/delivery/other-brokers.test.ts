@@ -63,13 +63,7 @@ describe.each(brokers)("over %s", (name, start) => {
           await broker.restart();
         },
       ];
-      for (const harm of harms) {
-        const before = town.raw.firsts.size;
-        const writing = town.producers.write({ transactions: 150 });
-        await town.until("some have come", async () => town.raw.firsts.size > before + 50, 5);
-        await harm();
-        await writing;
-      }
+      for (const harm of harms) await town.inTheMiddle(harm);
       await town.allArrive();
 
       const findings = await auditDelivery(town);

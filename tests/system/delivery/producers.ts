@@ -71,6 +71,11 @@ export class Producers {
     await this.#pool.query("insert into town.aggregates select k, 0 from unnest($1::text[]) k", [keys]);
   }
 
+  /** Runs transactions, several at a time, while there is cause to. Answers when the last has ended. */
+  async writeWhile(isToWrite: () => boolean): Promise<void> {
+    while (isToWrite()) await this.write({ transactions: writersAtOnce });
+  }
+
   /** Runs so many transactions, several at a time; a broken one is not done again. */
   async write(production: Production): Promise<void> {
     let left = production.transactions;

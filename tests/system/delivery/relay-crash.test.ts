@@ -12,17 +12,13 @@ test(
   async ({ skip }) => {
     await using town = await DeliveryTown.open(servers, skip);
     await town.producers.write({ transactions: 1_300 });
-    const writing = town.producers.write({ transactions: 1_300 });
     await town.startConsumers();
     const kills = 7;
     for (let n = 1; n <= kills; n += 1) {
-      const before = town.raw.firsts.size;
       const relay = town.relay(`relay ${n}`);
-      await town.until("it has published some batches", async () => town.raw.firsts.size > before + 100, 5);
-      await relay.kill();
+      await town.inTheMiddle(() => relay.kill());
     }
     await town.relay("the last").ready();
-    await writing;
     await town.allArrive();
 
     const findings = await auditDelivery(town);
@@ -34,7 +30,7 @@ test(
       overtaken,
       "rolled back": rolledBack,
     } = await town.report("relays killed", { kills });
-    expect(events).toBeGreaterThan(4_500);
+    expect(events).toBeGreaterThan(2_000);
     // It was killed between publishing and noting it, and others went on; some transactions gave up, or committed late.
     for (const seen of [copies, overtaken, rolledBack]) expect(seen).toBeGreaterThan(0);
     expect(takeovers).toBe(kills);
@@ -48,23 +44,20 @@ test("five relays share the keys, and come and go", { timeout: scenarioMsMax }, 
   const relays = ["a", "b", "c", "d", "e"].map((name) => town.relay(name));
   await Promise.all(relays.map((relay) => relay.ready()));
   await town.until("each of the five has shards", async () => (await town.owners()) === 5);
-  let isWriting = true;
-  const writing = town.producers.write({ transactions: 1_000 }).finally(() => (isWriting = false));
   let [kills, stops] = [0, 0];
   for (let n = 0; n < 6; n += 1) {
-    const before = town.raw.firsts.size;
     const leaving = relays.shift()!;
-    await town.until("some have come", async () => !isWriting || town.raw.firsts.size > before + 120);
-    if (n % 2 === 0) {
-      await leaving.kill();
-      kills += 1;
-    } else {
-      expect(await leaving.stop()).toBe(0);
-      stops += 1;
-    }
-    relays.push(await town.relay(`relay ${n}`).ready());
+    await town.inTheMiddle(async () => {
+      if (n % 2 === 0) {
+        await leaving.kill();
+        kills += 1;
+      } else {
+        expect(await leaving.stop()).toBe(0);
+        stops += 1;
+      }
+      relays.push(await town.relay(`relay ${n}`).ready());
+    });
   }
-  await writing;
   await town.allArrive();
 
   const findings = await auditDelivery(town);
