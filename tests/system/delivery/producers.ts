@@ -11,13 +11,17 @@ export interface EventBody {
   readonly version: number;
 }
 
-/** What is to be written. */
-export interface Production {
-  readonly transactions: number;
+/** What each transaction writes. */
+interface Each {
   /** Events of each transaction. Default 1 to 3. */
   readonly eventsEach?: number;
   /** Of every so many transactions the first event is poison. Default: none. */
   readonly poisonEvery?: number;
+}
+
+/** What is to be written. */
+export interface Production extends Each {
+  readonly transactions: number;
 }
 
 /** What has been written so far. */
@@ -71,23 +75,23 @@ export class Producers {
     await this.#pool.query("insert into town.aggregates select k, 0 from unnest($1::text[]) k", [keys]);
   }
 
-  /** Runs transactions, several at a time, while there is cause to. Answers when the last has ended. */
-  async writeWhile(isToWrite: () => boolean): Promise<void> {
-    while (isToWrite()) await this.write({ transactions: writersAtOnce });
-  }
-
   /** Runs so many transactions, several at a time; a broken one is not done again. */
   async write(production: Production): Promise<void> {
     let left = production.transactions;
+    await this.writeWhile(() => left-- > 0, production);
+  }
+
+  /** Runs transactions, several at a time, while there is cause to. Answers when the last has ended. */
+  async writeWhile(isToWrite: () => boolean, each: Each = {}): Promise<void> {
     const writers = Array.from({ length: writersAtOnce }, async () => {
-      while (left-- > 0) await this.#transact(++this.#number, production);
+      while (isToWrite()) await this.#transact(++this.#number, each);
     });
     await Promise.all(writers);
   }
 
-  async #transact(n: number, production: Production): Promise<void> {
+  async #transact(n: number, each: Each): Promise<void> {
     try {
-      await this.#attempt(n, production);
+      await this.#attempt(n, each);
     } catch {
       this.written.broken += 1;
       const answers = () =>
@@ -99,7 +103,7 @@ export class Producers {
     }
   }
 
-  async #attempt(n: number, { eventsEach = 1 + (n % 3), poisonEvery = Infinity }: Production): Promise<void> {
+  async #attempt(n: number, { eventsEach = 1 + (n % 3), poisonEvery = Infinity }: Each): Promise<void> {
     const client = await this.#pool.connect();
     const onError = () => {};
     client.on("error", onError);
