@@ -1,4 +1,4 @@
-import type { PendingEvent, Settlement, TakeRequest } from "./outbox.ts";
+import type { PendingEvent, Settlement, TakenEvents, TakeRequest } from "./outbox.ts";
 
 /**
  * Events as the database's log brings them, in the order of their commits: for one worker at a time, the reader. The rows
@@ -43,7 +43,7 @@ export interface EventStreams {
   /** Those of these keys that still have some. */
   stillLeft(keys: readonly string[]): Promise<readonly string[]>;
   /** Events that were left to the tables, as the outbox's `take` gives them. */
-  takeLeft(reader: Reader, request: LeftRequest): Promise<readonly PendingEvent[]>;
+  takeLeft(reader: Reader, request: LeftRequest): Promise<TakenEvents>;
   /** Notes what became of them, as the outbox does. `SAGAZ_FENCED` as for `settle`. */
   settleLeft(reader: Reader, settlement: Omit<Settlement, "epoch">): Promise<void>;
   /** Gives delivery back to the relays, for a reason that is kept. Safe twice. */

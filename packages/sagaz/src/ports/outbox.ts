@@ -37,7 +37,7 @@ export interface OutboxStorage {
    * The oldest pending events of these shards, in the order of their ids; of one key that is the order of commits, for
    * transactions that follow one another. Nothing is marked: what is in flight the relay leaves out itself.
    */
-  take(request: TakeRequest): Promise<readonly PendingEvent[]>;
+  take(request: TakeRequest): Promise<TakenEvents>;
   /**
    * Notes what became of events, all of it or nothing; twice does no harm, and what is not pending any more is passed
    * over. `SAGAZ_FENCED`: somebody else holds the shards, and sends them again.
@@ -91,8 +91,12 @@ export interface TakeRequest {
   readonly epoch: number;
   readonly shards: readonly number[];
   readonly limit: number;
-  /** Ids that were taken and are not settled yet: left out. */
-  readonly inFlight: Iterable<number>;
+  /**
+   * None after those whose payloads reach this size, in bytes as the storage counts them: one event at least, however large.
+   */
+  readonly bytesMax: number;
+  /** What was taken and is not settled yet: left out. */
+  readonly inFlight: Iterable<Pick<PendingEvent, "id" | "payload">>;
   /** Keys whose events are left out. */
   readonly held: readonly string[];
   /**
@@ -100,6 +104,13 @@ export interface TakeRequest {
    * need be found.
    */
   readonly again: number | undefined;
+}
+
+/** See {@link OutboxStorage.take}. */
+export interface TakenEvents {
+  readonly events: readonly PendingEvent[];
+  /** False when one of the bounds was reached: there may be more. */
+  readonly isAll: boolean;
 }
 
 /** What became of events. */

@@ -14,8 +14,9 @@ async function pendingIn({ storage }: Stage): Promise<readonly (PendingEvent & {
   return events.map((event) => ({ ...event, payload: Buffer.from(event.payload).toString() }));
 }
 
-function take({ outbox }: SagaStorage): Promise<readonly PendingEvent[]> {
-  return outbox.take({ epoch: 0, shards, limit: 1_000, inFlight: [], held: [], again: 1 });
+async function take({ outbox }: SagaStorage): Promise<readonly PendingEvent[]> {
+  const usual = { limit: 1_000, bytesMax: 1_000_000, inFlight: [], held: [], again: 1 };
+  return (await outbox.take({ epoch: 0, shards, ...usual })).events;
 }
 
 const typesOf = (events: readonly PendingEvent[]) => events.map(({ type }) => type);

@@ -110,15 +110,16 @@ describe("one message", () => {
     const links = { correlationId: "corr-1", traceparent: "trace-1" };
     await inbox.processIdempotent(toMessage("a/x", links), (_, { publish }) => publish(event));
     const shards = Array.from({ length: 64 }, (_, shard) => shard);
-    const taken = await storage.outbox.take({
+    const { events } = await storage.outbox.take({
       epoch: 0,
       shards,
       limit: 10,
+      bytesMax: 1_000_000,
       inFlight: [],
       held: [],
       again: 1,
     });
-    expect(taken).toMatchObject([{ ...links, key: "a", type: "invoice.sent", source: "/sagaz/billing" }]);
+    expect(events).toMatchObject([{ ...links, key: "a", type: "invoice.sent", source: "/sagaz/billing" }]);
   });
 
   test.each<[code: string, result: unknown]>([

@@ -156,8 +156,8 @@ test("whatever an event holds comes out as it was, written with the commit", asy
 test("the first event of all is found at once by a relay that has looked for it for long", async () => {
   const { pool, storage } = await open();
   const shards = Array.from({ length: 64 }, (_, shard) => shard);
-  const take = () =>
-    storage.outbox.take({ epoch: 1, shards, limit: 10, inFlight: [], held: [], again: undefined });
+  const usual = { limit: 10, bytesMax: 1_000_000, inFlight: [], held: [], again: undefined };
+  const take = async () => (await storage.outbox.take({ epoch: 1, shards, ...usual })).events;
   let looks = 0;
   // How far the ids are decided is asked ten times a second.
   const look = async () => (await take(), (looks += 1) > 6 || undefined);

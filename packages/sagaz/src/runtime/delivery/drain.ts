@@ -1,4 +1,5 @@
 import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
+import { BATCH_BYTES_MAX } from "../../core/delivery/payload-bytes.ts";
 import { isUrl } from "../../core/delivery/url-topic.ts";
 import type { EventStreams, Reader } from "../../ports/event-stream.ts";
 import type { OutboxStorage, PendingEvent } from "../../ports/outbox.ts";
@@ -37,16 +38,23 @@ export async function drain(parts: DrainParts): Promise<boolean> {
   let again: number | undefined = 1;
   while (isWanted()) {
     const { epoch } = reader;
-    const events: readonly PendingEvent[] = parts.mayPublish()
-      ? await outbox.take({ epoch, shards: SHARDS, limit, inFlight: [], held: [...held], again })
-      : [];
+    const room = { limit, bytesMax: BATCH_BYTES_MAX };
+    const { events, isAll } = await outbox.take({
+      epoch,
+      shards: SHARDS,
+      ...room,
+      inFlight: [],
+      held: [...held],
+      again,
+    });
     again = undefined;
     if (!parts.mayPublish()) {
+      again = events[0]?.id;
       await backOff.wait();
       continue;
     }
     const wanted = sift(events, { upTo, held });
-    if (wanted.length === 0 && isThrough(events, { upTo, limit })) {
+    if (wanted.length === 0 && (isAll || (events.at(-1)?.id ?? 0) > upTo)) {
       await streams.endDrain(reader, upTo);
       return true;
     }
@@ -58,13 +66,6 @@ export async function drain(parts: DrainParts): Promise<boolean> {
     }
   }
   return false;
-}
-
-function isThrough(
-  events: readonly PendingEvent[],
-  { upTo, limit }: { readonly upTo: number; readonly limit: number },
-): boolean {
-  return events.length < limit || (events.at(-1)?.id ?? 0) > upTo;
 }
 
 /** Leaves out what came after, and what must wait, with all that follows it in its key. */

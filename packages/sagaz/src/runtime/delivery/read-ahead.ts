@@ -1,7 +1,5 @@
+import { BATCH_BYTES_MAX, payloadBytes } from "../../core/delivery/payload-bytes.ts";
 import type { EventStream, StreamBatch, StreamedEvent } from "../../ports/event-stream.ts";
-
-/** With so many bytes of payloads in hand it reads no more: large events are read a few at a time. */
-const BYTES_MAX = 16 << 20;
 
 /**
  * Reads a stream all the time, and keeps what has come until it is taken: what comes while a batch is with the broker is
@@ -49,7 +47,7 @@ export class ReadAhead {
   take(): StreamBatch {
     const events = this.#events.slice(0, this.#batchMax);
     this.#events = this.#events.slice(this.#batchMax);
-    this.#bytes -= bytesOf(events);
+    this.#bytes -= payloadBytes(events);
     this.#taken = this.#toPosition();
     this.#onRoom();
     return { events, position: this.#taken };
@@ -58,7 +56,7 @@ export class ReadAhead {
   /** Gives back the last of what was taken last, to be taken again. */
   giveBack(events: readonly StreamedEvent[]): void {
     this.#events = [...events, ...this.#events];
-    this.#bytes += bytesOf(events);
+    this.#bytes += payloadBytes(events);
     this.#taken = this.#toPosition();
   }
 
@@ -71,7 +69,7 @@ export class ReadAhead {
   async #run(): Promise<void> {
     try {
       while (!this.#isClosed) {
-        if (this.#events.length < this.#batchMax && this.#bytes < BYTES_MAX)
+        if (this.#events.length < this.#batchMax && this.#bytes < BATCH_BYTES_MAX)
           this.#keep(await this.#stream.read(this.#batchMax));
         else await new Promise<void>((resolve) => (this.#onRoom = resolve));
       }
@@ -83,12 +81,8 @@ export class ReadAhead {
 
   #keep({ events, position }: StreamBatch): void {
     this.#events.push(...events);
-    this.#bytes += bytesOf(events);
+    this.#bytes += payloadBytes(events);
     this.#position = position;
     this.#onNews();
   }
-}
-
-function bytesOf(events: readonly StreamedEvent[]): number {
-  return events.reduce((sum, { payload }) => sum + payload.length, 0);
 }

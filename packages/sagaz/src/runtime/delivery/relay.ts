@@ -1,9 +1,10 @@
+import { BATCH_BYTES_MAX } from "../../core/delivery/payload-bytes.ts";
 import { isSagaError } from "../../core/errors.ts";
 import type { SagaError } from "../../core/errors.ts";
 import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
-import type { OutboxStorage, PendingEvent, Settlement } from "../../ports/outbox.ts";
+import type { OutboxStorage, PendingEvent, Settlement, TakenEvents } from "../../ports/outbox.ts";
 import { keepTrying } from "../patience.ts";
 import { BackOff } from "./back-off.ts";
 import { BrokerOutage } from "./broker-outage.ts";
@@ -70,13 +71,13 @@ export class Relay {
   readonly #laneNotes = new LaneNotes((note) => this.#settle(note));
   /** Lanes that are sent to. */
   readonly #posting = new Set<Promise<void>>();
-  /** Taken and not settled, with their shards. */
-  readonly #inFlight = new Map<number, number>();
+  /** Taken and not settled, by id. */
+  readonly #inFlight = new Map<number, PendingEvent>();
   #shards: readonly number[] = [];
   #mine: ReadonlySet<number> = new Set();
   /** Shards to be given back, once nothing of theirs is in flight. */
   #leaving: readonly number[] = [];
-  #ahead: Promise<readonly PendingEvent[]> | undefined;
+  #ahead: Promise<TakenEvents> | undefined;
   #again: number | undefined;
   #readAllAt: number;
   #settling: Promise<unknown> = Promise.resolve();
@@ -153,7 +154,7 @@ export class Relay {
   }
 
   async #giveBack(): Promise<void> {
-    const busy = new Set(this.#inFlight.values());
+    const busy = new Set([...this.#inFlight.values()].map(({ shard }) => shard));
     const free = this.#leaving.filter((shard) => !busy.has(shard));
     if (free.length === 0) return;
     this.#leaving = this.#leaving.filter((shard) => busy.has(shard));
@@ -178,27 +179,26 @@ export class Relay {
   async #round(): Promise<void> {
     if (!this.#parts.mayPublish() || this.#shards.length === 0)
       return void (await this.#rest.for(LOOK_MS.most));
-    const { events, isFull } = await this.#read();
+    const { events, isAll } = await this.#read();
     const ready = this.#sift(events);
     if (ready.length === 0) return this.#idle();
     this.#lookMs = LOOK_MS.first;
     const { lanes, others } = toLanes(ready);
-    for (const { id, shard } of ready) this.#inFlight.set(id, shard);
+    for (const event of ready) this.#inFlight.set(event.id, event);
     for (const lane of lanes) this.#post(lane);
-    if (isFull) this.#readAhead();
+    if (!isAll) this.#readAhead();
     if (others.length > 0) await this.#send(others);
   }
 
   // Reading.
 
-  async #read(): Promise<{ readonly events: readonly PendingEvent[]; readonly isFull: boolean }> {
+  #read(): Promise<TakenEvents> {
     const reading = this.#ahead ?? this.#take();
     this.#ahead = undefined;
-    const events = await reading;
-    return { events, isFull: events.length === this.#parts.batchMax };
+    return reading;
   }
 
-  #take(): Promise<readonly PendingEvent[]> {
+  #take(): Promise<TakenEvents> {
     const { outbox, clock, epoch, batchMax } = this.#parts;
     this.#wantAgain(this.#held.release());
     if (clock.monotonic() - this.#readAllAt > READ_ALL_MS) {
@@ -208,12 +208,14 @@ export class Relay {
     const again = this.#again;
     this.#again = undefined;
     const held = this.#held.keys();
-    const inFlight = this.#inFlight.keys();
-    const request = { epoch, shards: this.#shards, limit: batchMax, inFlight, held, again };
-    return outbox.take(request).catch((error: unknown) => {
-      this.#wantAgain(again);
-      throw error;
-    });
+    const inFlight = this.#inFlight.values();
+    const room = { limit: batchMax, bytesMax: BATCH_BYTES_MAX };
+    return outbox
+      .take({ epoch, shards: this.#shards, ...room, inFlight, held, again })
+      .catch((error: unknown) => {
+        this.#wantAgain(again);
+        throw error;
+      });
   }
 
   /** What was read from this id on, and not sent, is to be read again. */
@@ -273,9 +275,9 @@ export class Relay {
       this.#inFlight.delete(id);
       this.#wantAgain(id);
     }
-    const ahead = await this.#ahead?.catch(() => []);
+    const ahead = await this.#ahead?.catch(() => undefined);
     this.#ahead = undefined;
-    this.#wantAgain(ahead?.[0]?.id);
+    this.#wantAgain(ahead?.events[0]?.id);
   }
 
   /** It is noted: keys of what was refused go on when it is tried again, and those of what was given up at once. */

@@ -1,6 +1,13 @@
 import { SagaError } from "../../core/errors.ts";
+import { payloadBytes } from "../../core/delivery/payload-bytes.ts";
 import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
-import type { OutboxStorage, PendingEvent, Settlement, TakeRequest } from "../../ports/outbox.ts";
+import type {
+  OutboxStorage,
+  PendingEvent,
+  Settlement,
+  TakenEvents,
+  TakeRequest,
+} from "../../ports/outbox.ts";
 import type { NewMail } from "../../ports/storage.ts";
 import { putMail } from "./mailbox.ts";
 import type { Tables } from "./tables.ts";
@@ -49,18 +56,20 @@ export function outboxIn(tables: Tables, transactions: Transactions): OutboxStor
   };
 }
 
-function take(tables: Tables, request: TakeRequest): readonly PendingEvent[] {
+function take(tables: Tables, request: TakeRequest): TakenEvents {
   const shards = new Set(request.shards);
-  const inFlight = new Set(request.inFlight);
+  const inFlight = new Set([...request.inFlight].map(({ id }) => id));
   const held = new Set(request.held);
-  const taken: PendingEvent[] = [];
+  const events: PendingEvent[] = [];
+  let bytes = 0;
   for (const record of tables.outbox.pending.values()) {
     if (!shards.has(record.shard) || inFlight.has(record.id) || held.has(record.key)) continue;
-    if (taken.length === request.limit) break;
+    if (events.length === request.limit || bytes >= request.bytesMax) return { events, isAll: false };
     const { availableAt, ...event } = record;
-    taken.push({ ...event, waitMs: Math.max(0, availableAt - tables.now()) });
+    events.push({ ...event, waitMs: Math.max(0, availableAt - tables.now()) });
+    bytes += payloadBytes([event]);
   }
-  return taken;
+  return { events, isAll: true };
 }
 
 function settle(tables: Tables, { epoch, sent, failed, dead }: Settlement): void {

@@ -1,6 +1,6 @@
 import type { PgConnection, PgSubmittable, PgWire } from "./pool.ts";
 
-/** Room at first, and what it grows by. */
+/** Room at first, and what it grows by. What is read is bounded: to grow beyond what Node allows it would take 2 GB. */
 const bytesAtFirst = 8_192;
 const growth = 4;
 

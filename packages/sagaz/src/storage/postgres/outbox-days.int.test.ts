@@ -39,7 +39,8 @@ async function open(options: Partial<PostgreSQLStorageOptions> = {}) {
       definitions: [],
     });
     await storage.outbox.balance(epoch);
-    const events = await storage.outbox.take({ epoch, shards, limit: 100, inFlight: [], held: [], again: 0 });
+    const usual = { limit: 100, bytesMax: 1_000_000, inFlight: [], held: [], again: 0 };
+    const { events } = await storage.outbox.take({ epoch, shards, ...usual });
     const sent = events.filter(({ key }) => keys.includes(key)).map(({ id }) => id);
     await storage.outbox.settle({ epoch, sent, failed: [], dead: [] });
     return events.map(({ key }) => key);

@@ -20,10 +20,11 @@ async function open(serverUrl: string) {
     await storage.stop();
     await pool.end();
   });
-  const take = async (held: readonly string[] = [], again?: number) =>
-    (await storage.outbox.take({ epoch: 1, shards, limit: 1_000, inFlight: [], held, again })).map(
-      ({ id }) => id,
-    );
+  const take = async (held: readonly string[] = [], again?: number) => {
+    const usual = { limit: 1_000, bytesMax: 1_000_000, inFlight: [] };
+    const { events } = await storage.outbox.take({ epoch: 1, shards, ...usual, held, again });
+    return events.map(({ id }) => id);
+  };
   /** Looks until it is certain that the ids up to now were asked for, and asked for again: ten times a second they are. */
   const lookForLong = async (held: readonly string[] = []) => {
     let looks = 0;

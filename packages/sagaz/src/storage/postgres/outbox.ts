@@ -1,4 +1,5 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
+import { payloadBytes } from "../../core/delivery/payload-bytes.ts";
 import { must } from "../../core/must.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type {
@@ -8,9 +9,9 @@ import type {
   HeldEvent,
   OutboxRow,
   OutboxStorage,
-  PendingEvent,
   Settlement,
   ShardShare,
+  TakenEvents,
   TakeRequest,
 } from "../../ports/outbox.ts";
 import type { NewMail } from "../../ports/storage.ts";
@@ -23,7 +24,7 @@ import { toArrayText, withLiterals } from "./literals.ts";
 import { toInsert, toText } from "./outbox-columns.ts";
 import type { When } from "./outbox-columns.ts";
 import { storable } from "./storable.ts";
-import { toEvents } from "./taken-events.ts";
+import { toAnswer } from "./taken-events.ts";
 import { UndecidedIds } from "./undecided-ids.ts";
 
 /** They travel as one text, and the largest events are of 1 MB. */
@@ -132,27 +133,37 @@ export class PostgresOutbox implements OutboxStorage {
     this.#hints.tell("outbox");
   }
 
-  async take(request: TakeRequest): Promise<readonly PendingEvent[]> {
-    const { epoch, shards, limit, held, again } = request;
+  async take(request: TakeRequest): Promise<TakenEvents> {
+    const { epoch, shards, limit, bytesMax, held, again } = request;
     const allInFlight = [...request.inFlight]; // as it is now: what is settled from now on may still be read
     const { upTo: decided, life } = await this.#undecided.mark();
     const place = this.#placeOf(epoch, { shards: shards.join(), life });
     if (again !== undefined) place.after = Math.min(place.after, again - 1);
     lookBack(place, held);
-    const inFlight = new Set(allInFlight.filter((id) => id > place.after));
-    const mostRows = limit + inFlight.size;
-    const values = [place.after, maskOf(shards), mostRows, toArrayText(held), this.#database.now()];
-    const rows = toEvents(await this.#database.copyOut(withLiterals(this.#database.sql.takeEvents, values)));
+    // They are among the rows: there is room for them beside what is asked for.
+    const readAgain = allInFlight.filter(({ id }) => id > place.after);
+    const inFlight = new Set(readAgain.map(({ id }) => id));
+    const most = { rows: limit + inFlight.size, bytes: bytesMax + payloadBytes(readAgain) };
+    const values = [
+      place.after,
+      maskOf(shards),
+      most.rows,
+      most.bytes,
+      toArrayText(held),
+      this.#database.now(),
+    ];
+    const text = withLiterals(this.#database.sql.takeEvents, values);
+    const { events: rows, bytes } = toAnswer(await this.#database.copyOut(text));
     const fresh = inFlight.size === 0 ? rows : rows.filter(({ id }) => !inFlight.has(id));
     // Some of what was in flight when this began is settled by now, and has left room for more than was asked for.
     const events = fresh.slice(0, limit);
-    const isAll = rows.length < mostRows && events.length === fresh.length;
+    const isAll = rows.length < most.rows && bytes < most.bytes && events.length === fresh.length;
     const readTo = isAll
       ? decided
       : Number((events.length < fresh.length ? events.at(-1)?.id : rows.at(-1)?.id) ?? 0);
     // All that is decided, as far as this has read, is known now: in flight, held, or among these.
     place.after = Math.max(place.after, Math.min(decided, readTo));
-    return events;
+    return { events, isAll };
   }
 
   #placeOf(epoch: number, { shards, life }: Pick<Place, "shards" | "life">): Place {

@@ -2,22 +2,31 @@ import { need } from "../../core/must.ts";
 import type { PendingEvent } from "../../ports/outbox.ts";
 import { BinaryRows } from "./binary-rows.ts";
 
-const columns = 18;
+const columns = 19;
 
-/** Events as the queries that take them bring them; their payloads share the memory of the answer. */
-export function toEvents(answer: Buffer): readonly PendingEvent[] {
-  const rows = new BinaryRows(answer, columns);
-  const events: PendingEvent[] = [];
-  while (rows.next()) events.push(toEvent(rows));
-  return events;
+/** What a query that takes events has answered. */
+export interface Answer {
+  /** Their payloads share the memory of what came. */
+  readonly events: readonly PendingEvent[];
+  /** Of their payloads, as the server counts: by this it bounds what it answers. */
+  readonly bytes: number;
 }
 
-/** In the order of the columns. */
-function toEvent(rows: BinaryRows): PendingEvent {
-  return {
-    id: rows.int(),
-    waitMs: rows.int(),
-    attempts: rows.int(),
+export function toAnswer(bytes: Buffer): Answer {
+  const rows = new BinaryRows(bytes, columns);
+  const events: PendingEvent[] = [];
+  let sum = 0;
+  while (rows.next()) sum += readEvent(rows, events);
+  return { events, bytes: sum };
+}
+
+/** Reads the columns in their order. Answers how large its payload is. */
+function readEvent(rows: BinaryRows, events: PendingEvent[]): number {
+  const [id, waitMs, attempts, bytes] = [rows.int(), rows.int(), rows.int(), rows.int()];
+  events.push({
+    id,
+    waitMs,
+    attempts,
     createdAt: rows.int(),
     shard: rows.int(),
     eventId: given(rows.text()),
@@ -32,7 +41,8 @@ function toEvent(rows: BinaryRows): PendingEvent {
     traceparent: rows.text(),
     headers: rows.text(),
     payload: toPayload(rows.bytes(), rows.bytes()),
-  };
+  });
+  return bytes;
 }
 
 /** JSON as the bytes of its text, or bytes of whatever kind: for a message it is one. */

@@ -1,6 +1,12 @@
 import { SagaError } from "../../core/errors.ts";
 import { OUTBOX_SHARDS } from "../../core/delivery/shard.ts";
-import type { OutboxStorage, PendingEvent, Settlement, TakeRequest } from "../../ports/outbox.ts";
+import type {
+  OutboxStorage,
+  PendingEvent,
+  Settlement,
+  TakenEvents,
+  TakeRequest,
+} from "../../ports/outbox.ts";
 import type { Database } from "./database.ts";
 import { fromPending, type PendingAnswer } from "./events.ts";
 import { toMailText } from "./journal.ts";
@@ -62,28 +68,31 @@ function placeOf(places: Map<number, Place>, { epoch, shards, again }: TakeReque
 
 async function take(
   database: Database,
-  { shards, limit, inFlight, held }: TakeRequest,
+  { shards, limit, bytesMax, inFlight, held }: TakeRequest,
   place: Place,
-): Promise<readonly PendingEvent[]> {
-  const allInFlight = [...inFlight]; // as it is now: what is settled from now on may still be read
+): Promise<TakenEvents> {
+  const allInFlight = [...inFlight].map(({ id }) => id); // as it is now: what is settled from now on may still be read
   const events: PendingEvent[] = [];
   let isAll = shards.length === 0;
-  while (!isAll && events.length < limit) {
+  let bytesLeft = bytesMax;
+  while (!isAll && events.length < limit && bytesLeft > 0) {
     const { after } = place;
     const request = {
       shards,
       after,
       limit: limit - events.length,
+      bytesMax: bytesLeft,
       inFlight: allInFlight.filter((id) => id > after),
       held,
     };
     const call = { script: scripts.take, request };
-    const [readTo, all, some] = await database.look<[string, number, PendingAnswer[]]>(call);
+    const [readTo, all, some, bytes] = await database.look<[string, number, PendingAnswer[], number]>(call);
     events.push(...some.map(fromPending));
     place.after = Number(readTo);
     isAll = all === 1;
+    bytesLeft -= bytes;
   }
-  return events;
+  return { events, isAll };
 }
 
 async function settle(database: Database, { epoch, sent, failed, dead }: Settlement): Promise<void> {

@@ -39,19 +39,35 @@ async function open({ events, keys }: { readonly events: number; readonly keys: 
   const ids = rows.map(({ id }) => Number(id));
   const leave = (left: readonly number[]) => streams.settle(reader, { sent: [], failed: [], dead: [], left });
   const take = async (request: Partial<Parameters<typeof streams.takeLeft>[1]> = {}, who = reader) => {
-    const wanted = { limit: 1_000, held: [], inFlight: [], again: undefined, ...request };
-    return (await streams.takeLeft(who, wanted)).map(({ id }) => id);
+    const wanted = {
+      limit: 1_000,
+      bytesMax: 1_000_000,
+      held: [],
+      inFlight: [],
+      again: undefined,
+      ...request,
+    };
+    return (await streams.takeLeft(who, wanted)).events.map(({ id }) => id);
   };
   const leftRows = async () => (await pool.query("select from sagaz.saga_outbox_left")).rowCount;
   return { pool, streams, reader, become, ids, leave, take, leftRows };
 }
+
+test("what is left is told as far as there is room, one at least", async () => {
+  const { ids, leave, take } = await open({ events: 4, keys: 2 });
+  const [one = 0, two = 0, three = 0, four = 0] = ids; // of one byte each
+  await leave(ids);
+  expect(await take({ bytesMax: 2 })).toEqual([one, two]);
+  expect(await take({ bytesMax: 1 })).toEqual([three]);
+  expect(await take({ bytesMax: 2 })).toEqual([four]);
+});
 
 test("what is left is told once, page by page, and again when that is asked for", async () => {
   const { ids, leave, take } = await open({ events: 6, keys: 2 });
   const [one = 0, two = 0, three = 0, four = 0, five = 0, six = 0] = ids;
   await leave([two, three, four, five, six]);
   expect(await take({ limit: 2 })).toEqual([two, three]);
-  expect(await take({ inFlight: [two] })).toEqual([four, five, six]);
+  expect(await take({ inFlight: [{ id: two, payload: "" }] })).toEqual([four, five, six]);
   expect(await take()).toEqual([]);
   expect(await take({ again: four, held: ["k-0"] })).toEqual([five]);
   expect(await take()).toEqual([four, five, six]);
@@ -106,7 +122,7 @@ test("with a long backlog a look reads what it takes, and no more", async () => 
     await client.query("commit");
     return { rowCount, read };
   };
-  const take = "select * from sagaz.take_left($1, $2, $3, $4, $5)";
+  const take = "select * from sagaz.take_left($1, $2, 1000000, $3, $4, $5)";
   const last = ids.at(-1) ?? 0;
   for (const isAnalyzed of [false, true]) {
     if (isAnalyzed) await client.query("analyze");

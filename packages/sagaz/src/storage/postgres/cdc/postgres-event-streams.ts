@@ -9,13 +9,13 @@ import type {
   StreamOutlook,
   StreamSettlement,
 } from "../../../ports/event-stream.ts";
-import type { PendingEvent, Settlement } from "../../../ports/outbox.ts";
+import type { TakenEvents, Settlement } from "../../../ports/outbox.ts";
 import { int8Array, textArray } from "../binary-arrays.ts";
 import type { Database } from "../database.ts";
 import type { Hints } from "../hints.ts";
 import { toArrayText, withLiterals } from "../literals.ts";
 import { hintTold, toSettlementValues } from "../outbox.ts";
-import { toEvents } from "../taken-events.ts";
+import { toAnswer } from "../taken-events.ts";
 import { LeftPlace } from "./left-place.ts";
 import { OutboxStream } from "./outbox-stream.ts";
 import { likeConnection, type PgReplicationClient } from "./replication-client.ts";
@@ -121,15 +121,17 @@ export class PostgresEventStreams implements EventStreams {
     return rows.map(({ key }) => String(key));
   }
 
-  async takeLeft({ term }: Reader, request: LeftRequest): Promise<readonly PendingEvent[]> {
-    const { limit, held, again, inFlight } = request;
+  async takeLeft({ term }: Reader, request: LeftRequest): Promise<TakenEvents> {
+    const { limit, bytesMax, held, again } = request;
     const place = this.#placeOf(term);
     const after = place.begin(held, again);
-    const busy = [...inFlight].filter((id) => id > after);
-    const values = [after, limit, toArrayText(held), toArrayText(busy), this.#database.now()];
-    const events = toEvents(await this.#database.copyOut(withLiterals(this.#database.sql.takeLeft, values)));
-    place.readTo(events.length < limit ? Number.MAX_SAFE_INTEGER : (events.at(-1)?.id ?? 0));
-    return events;
+    const inFlight = [...request.inFlight].map(({ id }) => id).filter((id) => id > after);
+    const values = [after, limit, bytesMax, toArrayText(held), toArrayText(inFlight), this.#database.now()];
+    const text = withLiterals(this.#database.sql.takeLeft, values);
+    const { events, bytes } = toAnswer(await this.#database.copyOut(text));
+    const isAll = events.length < limit && bytes < bytesMax;
+    place.readTo(isAll ? Number.MAX_SAFE_INTEGER : (events.at(-1)?.id ?? 0));
+    return { events, isAll };
   }
 
   async settleLeft({ epoch, term }: Reader, settlement: Omit<Settlement, "epoch">): Promise<void> {

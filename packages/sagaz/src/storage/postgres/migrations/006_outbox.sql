@@ -37,6 +37,8 @@ create table {{schema}}.saga_outbox_pending (
   available_at timestamptz,
   shard smallint not null,
   attempts smallint not null default 0,
+  -- Of its payload: relays take no more at a time than they have room for.
+  bytes integer not null,
   partition_key text collate "C" not null,
   last_error text
 ) with (
@@ -143,10 +145,11 @@ returns table (ids bigint[], at_ms bigint) language sql as $$
           with ordinality e(shard, event_id, topic, key, type, source, aggregate_type, aggregate_id, correlation_id,
             saga_id, traceparent, headers, payload, payload_bytes, n)
         order by e.n
-      returning id, created_at, shard, partition_key),
+      returning id, created_at, shard, partition_key,
+          coalesce(octet_length(payload), octet_length(payload_bytes)) as bytes),
   pended as (
-    insert into {{schema}}.saga_outbox_pending (id, created_at, shard, partition_key, available_at)
-      select l.id, l.created_at, l.shard, l.partition_key,
+    insert into {{schema}}.saga_outbox_pending (id, created_at, shard, bytes, partition_key, available_at)
+      select l.id, l.created_at, l.shard, l.bytes, l.partition_key,
           case when c.mode = 'relay' then l.created_at + p_hold_ms * interval '1 ms' end
         from logged l, clock c where c.mode <> 'debezium'
       returning id)
@@ -164,10 +167,12 @@ language plpgsql as $$
 declare
   v_id bigint;
   v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_payload bytea := decode(p_payload_bytes, 'base64');
 begin
   -- First this table, whose lock is to be held before an id is taken: see undecided_ids.
-  insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, partition_key)
-    select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint, p_event[4]
+  insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, bytes, partition_key)
+    select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint,
+        coalesce(octet_length(p_payload), octet_length(v_payload)), p_event[4]
       from {{schema}}.saga_delivery d where d.mode <> 'debezium'
     returning p.id into v_id;
   if v_id is null then
@@ -179,7 +184,7 @@ begin
       id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
       saga_id, traceparent, headers, payload, payload_bytes)
     values (v_id, v_now, p_event[1]::smallint, p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7],
-      p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, decode(p_payload_bytes, 'base64'));
+      p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, v_payload);
 end $$;
 
 -- The same, held for whoever knows of the commit. Answers the event's id and the time in milliseconds; the id is 0 when
@@ -190,9 +195,11 @@ create function {{schema}}.add_held_event(
 declare
   v_id bigint;
   v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_payload bytea := decode(p_payload_bytes, 'base64');
 begin
-  insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, partition_key, available_at)
-    select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint, p_event[4],
+  insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, bytes, partition_key, available_at)
+    select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint,
+        coalesce(octet_length(p_payload), octet_length(v_payload)), p_event[4],
         v_now + p_hold_ms * interval '1 ms'
       from {{schema}}.saga_delivery d where d.mode = 'relay'
     returning p.id into v_id;
@@ -203,7 +210,7 @@ begin
         id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id,
         correlation_id, saga_id, traceparent, headers, payload, payload_bytes)
       values (v_id, v_now, p_event[1]::smallint, p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7],
-        p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, decode(p_payload_bytes, 'base64'));
+        p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, v_payload);
   end if;
   return coalesce(v_id, 0) || ' ' || floor(extract(epoch from v_now) * 1000);
 end $$;
@@ -261,14 +268,29 @@ begin
     from {{schema}}.saga_outbox_shards s where s.owner = p_epoch;
 end $$;
 
--- The oldest pending events after p_after of the shards whose bits are set, without those of held keys. Ids first and
+-- How many of these come before their sum reaches a bound: one at least.
+create function {{schema}}.count_within(p_bytes integer[], p_bytes_max bigint) returns integer
+language plpgsql immutable as $$
+declare
+  v_count integer := 0;
+  v_sum bigint := 0;
+begin
+  while v_sum < p_bytes_max and v_count < cardinality(p_bytes) loop
+    v_count := v_count + 1;
+    v_sum := v_sum + p_bytes[v_count];
+  end loop;
+  return v_count;
+end $$;
+
+-- The oldest pending events after p_after of the shards whose bits are set, without those of held keys: p_limit at most,
+-- and none after those whose payloads reach p_bytes_max. Ids first and
 -- events after, so that the partitions that are read are known before that plan starts. Where most of a range of ids is
 -- wanted the log is read through and merged, which takes half of the work of looking up each: "offset 0" keeps the
 -- planner from that, and "lateral" from the other.
 create function {{schema}}.take_events(
-  p_after bigint, p_shards bigint, p_limit integer, p_held text[], p_now timestamptz
+  p_after bigint, p_shards bigint, p_limit integer, p_bytes_max bigint, p_held text[], p_now timestamptz
 ) returns table (
-  id bigint, wait_ms bigint, attempts integer, created_ms bigint, shard smallint, event_id text, topic text, key text,
+  id bigint, wait_ms bigint, attempts integer, bytes integer, created_ms bigint, shard smallint, event_id text, topic text, key text,
   type text, source text, aggregate_type text, aggregate_id text, correlation_id text, saga_id text, traceparent text,
   headers text, payload text, payload_bytes bytea
 ) language plpgsql
@@ -281,6 +303,8 @@ declare
   v_created timestamptz[];
   v_attempts integer[];
   v_waits bigint[];
+  v_bytes integer[];
+  v_sum bigint;
   v_first bigint;
   v_last bigint;
   v_from timestamptz;
@@ -288,20 +312,22 @@ declare
 begin
   select array_agg(c.id), array_agg(c.created_at), array_agg(c.attempts),
       array_agg(greatest(0, ceil(extract(epoch from c.available_at - v_now) * 1000))),
-      min(c.created_at), max(c.created_at)
-    into v_ids, v_created, v_attempts, v_waits, v_from, v_to from (
-      select p.id, p.created_at, p.attempts, p.available_at from {{schema}}.saga_outbox_pending p
+      array_agg(c.bytes), sum(c.bytes), min(c.created_at), max(c.created_at)
+    into v_ids, v_created, v_attempts, v_waits, v_bytes, v_sum, v_from, v_to from (
+      select p.id, p.created_at, p.attempts, p.bytes, p.available_at from {{schema}}.saga_outbox_pending p
         where p.id > p_after and (p_shards >> p.shard) & 1 = 1 and p.partition_key <> all (p_held)
         order by p.id limit p_limit) c;
   if v_ids is null then return; end if;
+  -- Without its id the rest joins nothing.
+  if v_sum > p_bytes_max then v_ids := v_ids[:{{schema}}.count_within(v_bytes, p_bytes_max)]; end if;
   v_first := v_ids[1];
   v_last := v_ids[cardinality(v_ids)];
   if v_last - v_first < 3 * cardinality(v_ids) then
     return query
-      select t.id, t.wait_ms, t.attempts, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard,
+      select t.id, t.wait_ms, t.attempts, t.bytes, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard,
           o.event_id, o.topic, o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id,
           o.correlation_id, o.saga_id, o.traceparent, o.headers, o.payload, o.payload_bytes
-        from unnest(v_ids, v_created, v_attempts, v_waits) t(id, created_at, attempts, wait_ms)
+        from unnest(v_ids, v_created, v_attempts, v_waits, v_bytes) t(id, created_at, attempts, wait_ms, bytes)
         join (
           select * from {{schema}}.saga_outbox l
             where l.id between v_first and v_last and l.created_at between v_from and v_to
@@ -309,10 +335,10 @@ begin
         order by t.id;
   else
     return query
-      select t.id, t.wait_ms, t.attempts, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard,
+      select t.id, t.wait_ms, t.attempts, t.bytes, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard,
           o.event_id, o.topic, o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id,
           o.correlation_id, o.saga_id, o.traceparent, o.headers, o.payload, o.payload_bytes
-        from unnest(v_ids, v_created, v_attempts, v_waits) t(id, created_at, attempts, wait_ms)
+        from unnest(v_ids, v_created, v_attempts, v_waits, v_bytes) t(id, created_at, attempts, wait_ms, bytes)
         cross join lateral (
           select * from {{schema}}.saga_outbox l
             where l.id = t.id and l.created_at = t.created_at and l.created_at between v_from and v_to offset 0) o;

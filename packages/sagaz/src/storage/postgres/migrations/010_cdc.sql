@@ -109,13 +109,14 @@ begin
   end if;
 end $$;
 
--- The first of the left events after p_after that are pending, without those of held keys and those in flight. Whatever the
+-- The first of the left events after p_after that are pending, without those of held keys and those in flight: as many as
+-- take_events would take. Whatever the
 -- planner believes of a table that was empty a moment ago, it is walked by its ids, no further than is wanted. Mostly there
 -- are none: then nothing is planned for all the partitions of the log.
 create function {{schema}}.take_left(
-  p_after bigint, p_limit integer, p_held text[], p_in_flight bigint[], p_now timestamptz
+  p_after bigint, p_limit integer, p_bytes_max bigint, p_held text[], p_in_flight bigint[], p_now timestamptz
 ) returns table (
-  id bigint, wait_ms bigint, attempts smallint, created_ms bigint, shard smallint, event_id text, topic text, key text,
+  id bigint, wait_ms bigint, attempts smallint, bytes integer, created_ms bigint, shard smallint, event_id text, topic text, key text,
   type text, source text, aggregate_type text, aggregate_id text, correlation_id text, saga_id text, traceparent text,
   headers text, payload text, payload_bytes bytea
 ) language plpgsql
@@ -128,20 +129,25 @@ declare
   v_created timestamptz[];
   v_attempts smallint[];
   v_waits bigint[];
+  v_bytes integer[];
+  v_sum bigint;
 begin
   select array_agg(c.id), array_agg(c.created_at), array_agg(c.attempts),
-      array_agg(greatest(0, ceil(extract(epoch from c.available_at - v_now) * 1000)))
-    into v_ids, v_created, v_attempts, v_waits from (
-      select l.id, p.created_at, p.attempts, p.available_at
+      array_agg(greatest(0, ceil(extract(epoch from c.available_at - v_now) * 1000))),
+      array_agg(c.bytes), sum(c.bytes)
+    into v_ids, v_created, v_attempts, v_waits, v_bytes, v_sum from (
+      select l.id, p.created_at, p.attempts, p.bytes, p.available_at
         from {{schema}}.saga_outbox_left l join {{schema}}.saga_outbox_pending p on p.id = l.id
         where l.id > p_after and l.partition_key <> all (p_held) and l.id <> all (p_in_flight)
         order by l.id limit p_limit) c;
   if v_ids is null then return; end if;
+  -- Without its id the rest joins nothing.
+  if v_sum > p_bytes_max then v_ids := v_ids[:{{schema}}.count_within(v_bytes, p_bytes_max)]; end if;
   return query
-    select t.id, t.wait_ms, t.attempts, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard, o.event_id, o.topic,
+    select t.id, t.wait_ms, t.attempts, t.bytes, floor(extract(epoch from t.created_at) * 1000)::bigint, o.shard, o.event_id, o.topic,
         o.partition_key, o.event_type, o.source, o.aggregate_type, o.aggregate_id, o.correlation_id, o.saga_id,
         o.traceparent, o.headers, o.payload, o.payload_bytes
-      from unnest(v_ids, v_created, v_attempts, v_waits) t(id, created_at, attempts, wait_ms)
+      from unnest(v_ids, v_created, v_attempts, v_waits, v_bytes) t(id, created_at, attempts, wait_ms, bytes)
       cross join lateral (
         select * from {{schema}}.saga_outbox e where e.id = t.id and e.created_at = t.created_at offset 0) o;
 end $$;

@@ -29,7 +29,7 @@ select k.key from unnest($1::text[]) k(key) where {{schema}}.is_left(k.key)
 
 -- The columns are those of `take_events`.
 -- name: takeLeft
-copy (select * from {{schema}}.take_left($1, $2, $3, $4, $5)) to stdout (format binary)
+copy (select * from {{schema}}.take_left($1, $2, $3, $4, $5, $6)) to stdout (format binary)
 
 -- name: settleLeft
 select {{schema}}.settle_left($1, $2, $3, $4, $5, $6)

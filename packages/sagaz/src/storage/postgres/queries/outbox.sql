@@ -16,7 +16,7 @@ update {{schema}}.saga_outbox_shards s set owner = null where s.owner = $1::bigi
 
 -- The columns are read in their order.
 -- name: takeEvents
-copy (select * from {{schema}}.take_events($1, $2, $3, $4, $5)) to stdout (format binary)
+copy (select * from {{schema}}.take_events($1, $2, $3, $4, $5, $6)) to stdout (format binary)
 
 -- name: settleEvents
 select {{schema}}.settle_events($1, $2, $3, $4, $5)

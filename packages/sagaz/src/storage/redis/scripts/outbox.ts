@@ -66,17 +66,18 @@ hint('outbox')
 tell()`),
 
   /**
-   * Request: shards, after, limit, inFlight, held. Answers how far it has read, whether that is all, and events. Ids are
+   * Request: shards, after, limit, bytesMax, inFlight, held. Answers how far it has read, whether that is all, events, and
+   * their size. Ids are
    * given out in the order of writing and never late: what is read once need not be looked at again.
    */
   take: readScript(
     reading,
     `
-local inFlight, held, events, looked, isAll = {}, {}, {}, 0, false
+local inFlight, held, events, bytes, looked, isAll = {}, {}, {}, 0, 0, false
 for _, id in ipairs(R.inFlight) do inFlight[id] = true end
 for _, key in ipairs(R.held) do held[key] = true end
 local after, some = R.after, math.max(8, math.ceil(2 * R.limit / #R.shards))
-while #events < R.limit and looked < 5000 and not isAll do
+while #events < R.limit and bytes < R.bytesMax and looked < 5000 and not isAll do
   -- The oldest of each shard; of a shard that has more, nothing is known after the last of them.
   local ids, known = {}, math.huge
   for _, shard in ipairs(R.shards) do
@@ -88,7 +89,7 @@ while #events < R.limit and looked < 5000 and not isAll do
   isAll = known == math.huge
   for _, id in ipairs(ids) do
     if id > known then break end
-    if #events == R.limit then isAll = false; break end
+    if #events == R.limit or bytes >= R.bytesMax then isAll = false; break end
     after, looked = id, looked + 1
     if not inFlight[id] then
       local shard, field = id % 64, digits(id)
@@ -102,11 +103,12 @@ while #events < R.limit and looked < 5000 and not isAll do
           wait = math.max(0, untilMs - now)
         end
         events[#events + 1] = { field, at, attempts, wait, event }
+        bytes = bytes + #event
       end
     end
   end
 end
-return { digits(after), isAll and 1 or 0, events }`,
+return { digits(after), isAll and 1 or 0, events, bytes }`,
   ),
 
   /** Request: epoch, sent, failed, dead (id, and whose saga is told). Texts: of each dead one what there is to know, and its mail. */

@@ -1,10 +1,9 @@
 import { deepEqual, equal } from "node:assert/strict";
 import type { ConsumersDeadLetter, DeadLetter } from "../../../ports/dead-letters.ts";
-import { OUTBOX_SHARDS } from "../../../core/delivery/shard.ts";
-import type { PendingEvent } from "../../../ports/outbox.ts";
 import { given } from "../given.ts";
 import { toEvent } from "./inbox-rules.ts";
 import { append, register, toStart, toStartEntry } from "./material.ts";
+import { take } from "./outbox-material.ts";
 import { rule } from "./storage-rule.ts";
 import type { StorageRule, StorageUnderTest } from "./storage-rule.ts";
 
@@ -24,10 +23,7 @@ async function list(t: StorageUnderTest): Promise<readonly DeadLetter[]> {
   return (await t.storage.deadLetters.list({ limit: 100 })).letters;
 }
 
-function take(t: StorageUnderTest): Promise<readonly PendingEvent[]> {
-  const shards = Array.from({ length: OUTBOX_SHARDS }, (_, shard) => shard);
-  return t.storage.outbox.take({ epoch: 0, shards, limit: 100, inFlight: [], held: [], again: 1 });
-}
+const waiting = (t: StorageUnderTest) => take(t, 0);
 
 const namesOf = (letters: readonly DeadLetter[]) => letters.map(({ event }) => event.eventId);
 
@@ -63,7 +59,7 @@ export const deadLetterRules: readonly StorageRule[] = [
       const epoch = await register(t.storage);
       const event = { ...toEvent("a"), payload: Uint8Array.of(0, 1, 255), headers: '{"note":"x"}' };
       await append({ storage: t.storage, epoch }, toStartEntry(toStart(t), { outbox: [event] }));
-      const [pending] = await take(t);
+      const [pending] = await waiting(t);
       const dead = { id: given(pending).id, attempts: 7, code: "SAGAZ_MESSAGE_REFUSED", error: "too large" };
       await t.storage.outbox.settle({ epoch, sent: [], failed: [], dead: [dead] });
       const [letter] = await list(t);
@@ -120,7 +116,7 @@ export const deadLetterRules: readonly StorageRule[] = [
     const request = { ids: [...ids.slice(0, 2), 999_999], actor: "ann" };
     const asked = [t.storage, other, t.storage].map((storage) => storage.deadLetters.redrive(request));
     deepEqual((await Promise.all(asked)).flat(), ids.slice(0, 2));
-    const events = await take(t);
+    const events = await waiting(t);
     deepEqual(
       events.map(({ eventId, key, shard, headers, attempts }) => ({
         eventId,

@@ -1,5 +1,6 @@
+import { BATCH_BYTES_MAX } from "../../../core/delivery/payload-bytes.ts";
 import { OUTBOX_SHARDS, shardOf } from "../../../core/delivery/shard.ts";
-import type { OutboxRow, PendingEvent, Settlement, TakeRequest } from "../../../ports/outbox.ts";
+import type { OutboxRow, PendingEvent, Settlement, TakenEvents, TakeRequest } from "../../../ports/outbox.ts";
 import { append, newId, register, toStart, toStartEntry } from "./material.ts";
 import type { StorageUnderTest } from "./storage-rule.ts";
 
@@ -41,13 +42,22 @@ export async function relay(t: StorageUnderTest): Promise<number> {
 
 export const ALL_SHARDS = Array.from({ length: OUTBOX_SHARDS }, (_, shard) => shard);
 
-export function take(
+export async function take(
   t: StorageUnderTest,
   epoch: number,
   request: Partial<TakeRequest> = {},
 ): Promise<readonly PendingEvent[]> {
-  const nothing = { inFlight: [], held: [], again: 1 };
-  return t.storage.outbox.take({ epoch, shards: ALL_SHARDS, limit: 100, ...nothing, ...request });
+  return (await takeSome(t, epoch, request)).events;
+}
+
+/** The same, with whether there may be more. */
+export function takeSome(
+  t: StorageUnderTest,
+  epoch: number,
+  request: Partial<TakeRequest> = {},
+): Promise<TakenEvents> {
+  const usual = { limit: 100, bytesMax: BATCH_BYTES_MAX, inFlight: [], held: [], again: 1 };
+  return t.storage.outbox.take({ epoch, shards: ALL_SHARDS, ...usual, ...request });
 }
 
 export function settle(

@@ -15,7 +15,17 @@ import {
 } from "./material.ts";
 import { rule } from "./storage-rule.ts";
 import type { StorageRule } from "./storage-rule.ts";
-import { ALL_SHARDS, idsOf, keysOf, publish, relay, settle, take, toEvent } from "./outbox-material.ts";
+import {
+  ALL_SHARDS,
+  idsOf,
+  keysOf,
+  publish,
+  relay,
+  settle,
+  take,
+  takeSome,
+  toEvent,
+} from "./outbox-material.ts";
 
 /** Events that wait to be published: written with what they report, taken in order, settled once. */
 export const outboxRules: readonly StorageRule[] = [
@@ -71,15 +81,35 @@ export const outboxRules: readonly StorageRule[] = [
     await t.storage.journal.append({ epoch, entries });
     const first = await take(t, epoch, { limit: 10 });
     deepEqual(keysOf(first), keys.slice(0, 10));
-    const second = await take(t, epoch, { limit: 10, inFlight: idsOf(first) });
+    const second = await take(t, epoch, { limit: 10, inFlight: first });
     deepEqual(keysOf(second), keys.slice(10, 20));
-    const third = await take(t, epoch, { inFlight: [...idsOf(first), ...idsOf(second)] });
+    const third = await take(t, epoch, { inFlight: [...first, ...second] });
     deepEqual(keysOf(third), keys.slice(20));
     // What is in flight no more, and was not settled, comes first again.
-    deepEqual(keysOf(await take(t, epoch, { inFlight: idsOf(second) })), [
-      ...keys.slice(0, 10),
-      ...keys.slice(20),
-    ]);
+    deepEqual(keysOf(await take(t, epoch, { inFlight: second })), [...keys.slice(0, 10), ...keys.slice(20)]);
+  }),
+
+  rule("outbox: large events are taken a few at a time, one at least, and small ones all", async (t) => {
+    const epoch = await relay(t);
+    const payload = JSON.stringify("x".repeat(10_000));
+    const bytes = Uint8Array.from({ length: 10_000 }, (_, n) => n % 256);
+    const keys = ["a", "b", "c", "d"];
+    await publish(
+      t,
+      epoch,
+      keys.map((key, n) => toEvent(t, key, { payload: n % 2 === 0 ? payload : bytes })),
+    );
+    const first = await takeSome(t, epoch, { bytesMax: 10_000 });
+    deepEqual([keysOf(first.events), first.isAll], [["a"], false]);
+    // What is in flight takes none of the room, whether it is read again or not.
+    const second = await takeSome(t, epoch, { again: undefined, inFlight: first.events, bytesMax: 15_000 });
+    deepEqual([keysOf(second.events), second.isAll], [["b", "c"], false]);
+    const third = await takeSome(t, epoch, { inFlight: [...first.events, ...second.events], bytesMax: 1 });
+    deepEqual(keysOf(third.events), ["d"]);
+    const held = await takeSome(t, epoch, { held: ["a", "b"], bytesMax: 60_000 });
+    deepEqual([keysOf(held.events), held.isAll], [["c", "d"], true]);
+    const all = await takeSome(t, epoch);
+    deepEqual([keysOf(all.events), all.isAll], [keys, true]);
   }),
 
   rule("outbox: only what is of the shards that are asked for is taken", async (t) => {
