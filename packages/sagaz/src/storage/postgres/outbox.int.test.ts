@@ -112,3 +112,40 @@ async function register(storage: PostgreSQLStorage): Promise<number> {
   const { epoch } = await storage.leases.register({ workerName: "relay", leaseMs: 60_000, definitions: [] });
   return epoch;
 }
+
+test("a view tells what has become of each event", async () => {
+  const { pool, storage, take } = await open(inject("postgresUrl"));
+  for (const key of ["sent", "dead", "failed", "waits"]) await add({ pool, storage }, key);
+  const states = async () => {
+    const { rows } = await pool.query<Record<"partition_key" | "state" | "last_error", string | null>>(
+      "select partition_key, state, last_error from sagaz.saga_outbox_events order by id",
+    );
+    return rows.map(({ partition_key: key, state, last_error: error }) => [key, state, error]);
+  };
+  const before = await states();
+  expect(before.map(([, state]) => state)).toEqual(["pending", "pending", "pending", "pending"]);
+  const { epoch } = await storage.leases.register({ workerName: "w", leaseMs: 60_000, definitions: [] });
+  await storage.outbox.balance(epoch);
+  const [sent = 0, dead = 0, failed = 0] = await take();
+  await storage.outbox.settle({
+    epoch,
+    sent: [sent],
+    failed: [{ id: failed, attempts: 1, delayMs: 60_000, error: "refused" }],
+    dead: [{ id: dead, attempts: 5, code: "SAGAZ_MESSAGE_REFUSED", error: "refused" }],
+  });
+  expect(await states()).toEqual([
+    ["sent", "sent", null],
+    ["dead", "dead_letter", null],
+    ["failed", "claimed", "refused"],
+    ["waits", "claimed", null],
+  ]);
+  const [letter] = (await storage.deadLetters.list({ limit: 1 })).letters;
+  await storage.deadLetters.redrive({ ids: [letter?.id ?? 0], actor: "somebody" });
+  await storage.outbox.release({ epoch, shards });
+  expect((await states()).slice(1)).toEqual([
+    ["dead", "sent", null],
+    ["failed", "pending", "refused"],
+    ["waits", "pending", null],
+    ["dead", "pending", null],
+  ]);
+});

@@ -239,3 +239,22 @@ begin
   update {{schema}}.saga_delivery d set mode = p_mode, epoch = d.epoch + 1, reader = null, is_drained = false,
     changed_at = clock_timestamp(), reason = p_reason;
 end $$;
+
+-- For people: what has become of each event that the log still has. pending: nobody has its shard. claimed: a relay, or the
+-- reader of the log, has it. sent: a broker has it. dead_letter: no broker would have it, and nobody has redriven it.
+-- What was added while Debezium delivers has no pending row: that it is sent is to be seen in Kafka.
+create view {{schema}}.saga_outbox_events as
+  select o.id, o.event_id, o.created_at, o.topic, o.partition_key, o.event_type, o.source, o.correlation_id, o.saga_id,
+      case
+        when p.id is null and exists (
+          select from {{schema}}.saga_dead_letters d
+            where d.event_id = o.event_id and d.consumer_name is null and d.redriven_at is null) then 'dead_letter'
+        when p.id is null then 'sent'
+        when coalesce(s.owner, case when m.mode = 'cdc' then m.reader end) is null then 'pending'
+        else 'claimed'
+      end as state,
+      p.attempts, p.available_at, p.last_error
+    from {{schema}}.saga_outbox o
+    cross join {{schema}}.saga_delivery m
+    left join {{schema}}.saga_outbox_pending p on p.id = o.id
+    left join {{schema}}.saga_outbox_shards s on s.shard = p.shard;
