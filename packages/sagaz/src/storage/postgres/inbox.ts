@@ -105,8 +105,8 @@ export class PostgresInbox implements InboxStorage {
  * others of its name for the notes it holds. A shorter time for statements, which the role or the database has, stays.
  */
 function toBegin(ms: number): string {
-  return `begin; set local idle_in_transaction_session_timeout = ${ms};
-    select set_config('statement_timeout', '${ms}', true) where current_setting('statement_timeout') = '0'`;
+  return `begin; select set_config('idle_in_transaction_session_timeout', '${ms}', true),
+    case when current_setting('statement_timeout') = '0' then set_config('statement_timeout', '${ms}', true) end`;
 }
 
 async function processNoted(
