@@ -1,6 +1,5 @@
 import { definitionOf } from "../core/definition/definition-of.ts";
 import type { Sagaish } from "../core/definition/sagaish.ts";
-import { SagaError } from "../core/errors.ts";
 import { givenOptions, PARTS, type Wanted } from "../core/given-options.ts";
 import type { Chance } from "../ports/chance.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -13,6 +12,7 @@ import type { RepliesOptions } from "./delivery/reply-receiver.ts";
 import type { OptimisticPublisher } from "./delivery/optimistic-publisher.ts";
 import { checkReplies } from "./check-replies.ts";
 import { Endings } from "./endings.ts";
+import { OneLife } from "./one-life.ts";
 import { PAYLOAD_BYTES_MAX } from "./payload.ts";
 import type { ReplyMessage } from "../core/participant/messages.ts";
 import { Registry } from "./registry.ts";
@@ -72,14 +72,17 @@ const LEASE_MS_MIN = 500;
  * const { status } = await saga.result();
  */
 export class SagaOrchestrator implements AsyncDisposable {
+  readonly #life = new OneLife({
+    what: "orchestrator",
+    start: () => this.#start(),
+    stop: () => this.#stop(),
+  });
   /** Start, look at and steer sagas. */
   readonly sagas: Sagas;
   readonly #worker: Worker;
   readonly #storage: SagaStorage;
   readonly #endings: Endings;
   readonly #replies: InboxWorker | undefined;
-  #starting: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
   #unlisten: (() => void) | undefined;
 
   /**
@@ -139,16 +142,10 @@ export class SagaOrchestrator implements AsyncDisposable {
    * @throws SagaError `SAGAZ_DEFINITION_CHANGED`, `SAGAZ_SCHEMA_NEWER`, `SAGAZ_STORAGE_UNAVAILABLE`, `SAGAZ_STOPPED` …
    */
   start(): Promise<void> {
-    if (this.#stopping) return this.#start(); // which says that this one does not come back
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined;
-      throw error;
-    });
-    return this.#starting;
+    return this.#life.start();
   }
 
   async #start(): Promise<void> {
-    if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "orchestrator" });
     await join(this.#storage, this);
     await this.#worker.start();
     await this.#replies?.start();
@@ -162,15 +159,10 @@ export class SagaOrchestrator implements AsyncDisposable {
    * Safe twice and before start.
    */
   stop(): Promise<void> {
-    return (this.#stopping ??= this.#stop());
+    return this.#life.stop();
   }
 
   async #stop(): Promise<void> {
-    try {
-      await this.#starting;
-    } catch {
-      // Whoever called start() was told; there is still something to close.
-    }
     await this.#replies?.stop();
     await this.#worker.stop();
     this.#unlisten?.();

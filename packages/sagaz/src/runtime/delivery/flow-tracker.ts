@@ -1,5 +1,4 @@
 import { toFlowEvent } from "../../core/delivery/flow.ts";
-import { SagaError } from "../../core/errors.ts";
 import { givenOptions, PARTS, type Wanted } from "../../core/given-options.ts";
 import type { MessageInlet, ReceivedMessage, Subscription } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -7,6 +6,7 @@ import type { FlowEvent } from "../../ports/flows.ts";
 import { consoleLog, type Log } from "../../ports/log.ts";
 import type { SagaStorage } from "../../ports/storage.ts";
 import { Maintenance } from "../maintenance.ts";
+import { OneLife } from "../one-life.ts";
 import { keepTrying } from "../patience.ts";
 import { systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
@@ -49,11 +49,14 @@ const EVENTS_MAX = 1_000;
  * @throws SagaError `SAGAZ_INVALID_OPTION`.
  */
 export class FlowTracker {
+  readonly #life = new OneLife({
+    what: "flow tracker",
+    start: () => this.#start(),
+    stop: () => this.#stop(),
+  });
   readonly #options: FlowTrackerOptions & Required<Pick<FlowTrackerOptions, "clock" | "log" | "trackerName">>;
   readonly #maintenance: Maintenance;
   #subscription: Subscription | undefined;
-  #starting: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
   #keeping: Promise<void> | undefined;
   #waiting: ReceivedMessage[] = [];
 
@@ -73,19 +76,13 @@ export class FlowTracker {
    * @throws SagaError as the storage's `start()`; `SAGAZ_STOPPED`.
    */
   start(): Promise<void> {
-    if (this.#stopping) return this.#start(); // which says that this one does not come back
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined;
-      throw error;
-    });
-    return this.#starting;
+    return this.#life.start();
   }
 
   async #start(): Promise<void> {
-    if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "flow tracker" });
     const { storage, broker, clock, log } = this.#options;
     await join(storage, this);
-    const isWanted = () => !this.#stopping;
+    const isWanted = () => !this.#life.isOver;
     void keepTrying(() => this.#subscribe(broker), {
       clock,
       log,
@@ -106,7 +103,7 @@ export class FlowTracker {
         this.#keepOn();
       },
     });
-    if (this.#stopping) return subscription.stop();
+    if (this.#life.isOver) return subscription.stop();
     this.#subscription = subscription;
     this.#keepOn(); // some may have come before
   }
@@ -114,7 +111,7 @@ export class FlowTracker {
   /** One batch at a time: whatever has come while the one before was kept. */
   #keepOn(): void {
     const subscription = this.#subscription;
-    if (!subscription || this.#keeping || this.#waiting.length === 0 || this.#stopping) return;
+    if (!subscription || this.#keeping || this.#waiting.length === 0 || this.#life.isOver) return;
     this.#keeping = this.#keep(subscription).finally(() => {
       this.#keeping = undefined;
       this.#keepOn();
@@ -132,7 +129,7 @@ export class FlowTracker {
   /** One that is refused does not take the others with it, and does not come again. False when a stop came first. */
   async #recordEach(messages: readonly ReceivedMessage[]): Promise<boolean> {
     for (const message of messages) await this.#record([message]);
-    return !this.#stopping;
+    return !this.#life.isOver;
   }
 
   /** False when it was refused, or given up for a stop. */
@@ -143,7 +140,7 @@ export class FlowTracker {
       clock,
       log,
       what: "keeping the events of flows",
-      isWanted: () => !this.#stopping,
+      isWanted: () => !this.#life.isOver,
     });
   }
 
@@ -154,11 +151,10 @@ export class FlowTracker {
 
   /** Keeps what has come, and leaves the rest to others of its name. Safe twice and before start. */
   stop(): Promise<void> {
-    return (this.#stopping ??= this.#stop());
+    return this.#life.stop();
   }
 
   async #stop(): Promise<void> {
-    await this.#starting?.catch(() => {});
     const { storage, broker } = this.#options;
     await this.#keeping;
     await this.#subscription?.stop();

@@ -7,6 +7,7 @@ import type { MessageInlet, ReceivedMessage, Subscription } from "../../ports/br
 import { consoleLog } from "../../ports/log.ts";
 import type { ConsumersDeadLetter } from "../../ports/dead-letters.ts";
 import { Maintenance } from "../maintenance.ts";
+import { OneLife } from "../one-life.ts";
 import { keepTrying } from "../patience.ts";
 import { newId, systemChance, systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
@@ -95,6 +96,11 @@ const STOP_MS = 10_000;
  * await worker.start();
  */
 export class InboxWorker {
+  readonly #life = new OneLife({
+    what: "inbox worker",
+    start: () => this.#start(),
+    stop: () => this.#stop(),
+  });
   readonly #options: InboxWorkerOptions &
     Required<
       Pick<InboxWorkerOptions, "clock" | "chance" | "log" | "batchMax" | "unackedMax" | "attemptsMax">
@@ -107,8 +113,6 @@ export class InboxWorker {
   readonly #counts: InboxCounts = { processed: 0, duplicates: 0, failed: 0, dead: 0 };
   #waiting: Waiting[] = [];
   #subscription: Subscription | undefined;
-  #starting: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
   #running: Promise<void> | undefined;
   #outage: SagaError | undefined;
 
@@ -143,19 +147,13 @@ export class InboxWorker {
    * @throws SagaError as the storage's `start()`; `SAGAZ_STOPPED`.
    */
   start(): Promise<void> {
-    if (this.#stopping) return this.#start(); // which says that this one does not come back
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined;
-      throw error;
-    });
-    return this.#starting;
+    return this.#life.start();
   }
 
   async #start(): Promise<void> {
-    if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "inbox worker" });
     const { storage, broker, clock, log } = this.#options;
     await join(storage, this);
-    const isWanted = () => !this.#stopping;
+    const isWanted = () => !this.#life.isOver;
     const what = "subscribing at the broker";
     void keepTrying(() => this.#subscribe(broker), { clock, log, what, isWanted });
     this.#running ??= this.#run();
@@ -170,7 +168,7 @@ export class InboxWorker {
       unackedMax,
       handle: (messages) => this.#receive(messages),
     });
-    if (this.#stopping) await subscription.stop();
+    if (this.#life.isOver) await subscription.stop();
     else this.#subscription = subscription;
     this.#rest.end();
   }
@@ -189,7 +187,7 @@ export class InboxWorker {
   }
 
   async #run(): Promise<void> {
-    while (!this.#stopping) {
+    while (!this.#life.isOver) {
       void this.#maintenance.ifDue();
       const batch = this.#subscription ? this.#pick() : [];
       if (batch.length === 0) await this.#rest.for(Math.min(REST_MS, this.#held.nextIn() ?? REST_MS));
@@ -282,7 +280,7 @@ export class InboxWorker {
       clock,
       log,
       what: "keeping a dead letter",
-      isWanted: () => !this.#stopping,
+      isWanted: () => !this.#life.isOver,
     });
     if (!isBuried) {
       this.#held.hold(keyOf(waiting), { fromId: 0, forMs: RETRY_MS.most });
@@ -301,13 +299,13 @@ export class InboxWorker {
       ? error
       : new SagaError("SAGAZ_STORAGE_UNAVAILABLE", { message: String(error) }, { cause: error });
     log.warn("sagaz: messages cannot be processed now; they wait", { error: String(error) });
-    if (this.#stopping) return;
+    if (this.#life.isOver) return;
     await new Rest(clock).for(RETRY_MS.first * 5);
   }
 
   /** Tells whether messages get in; never rejects. */
   async health(): Promise<{ readonly isUp: boolean; readonly detail?: string }> {
-    if (!this.#starting || this.#stopping) return { isUp: false, detail: "it is not started" };
+    if (!this.#life.hasBegun || this.#life.isOver) return { isUp: false, detail: "it is not started" };
     if (this.#outage) return { isUp: false, detail: this.#outage.message };
     if (!this.#subscription) return { isUp: false, detail: "it is not subscribed yet" };
     return this.#options.broker.health();
@@ -315,11 +313,10 @@ export class InboxWorker {
 
   /** Lets the batch at hand end, and leaves the rest to others of its group. Safe twice and before start. */
   stop(): Promise<void> {
-    return (this.#stopping ??= this.#stop());
+    return this.#life.stop();
   }
 
   async #stop(): Promise<void> {
-    await this.#starting?.catch(() => {});
     const { storage, broker, clock } = this.#options;
     this.#rest.end();
     const patience = new Rest(clock);

@@ -1,7 +1,6 @@
 import { toHeaders } from "../../core/delivery/envelope.ts";
 import type { OutboxRow } from "../../core/delivery/outbox-event.ts";
 import { isUrl } from "../../core/delivery/url-topic.ts";
-import { SagaError } from "../../core/errors.ts";
 import { givenOptions, PARTS, type Wanted } from "../../core/given-options.ts";
 import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -9,6 +8,7 @@ import { consoleLog } from "../../ports/log.ts";
 import type { Log } from "../../ports/log.ts";
 import type { AddedEvents } from "../../ports/outbox.ts";
 import type { SagaStorage } from "../../ports/storage.ts";
+import { OneLife } from "../one-life.ts";
 import { keepTrying } from "../patience.ts";
 import { systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
@@ -74,6 +74,11 @@ interface Committed {
  * const orchestrator = new SagaOrchestrator({ storage, sagas, publisher });
  */
 export class OptimisticPublisher {
+  readonly #life = new OneLife({
+    what: "publisher",
+    start: () => this.#start(),
+    stop: () => this.#stop(),
+  });
   readonly #storage: SagaStorage;
   readonly #broker: MessageOutlet;
   readonly #clock: Clock;
@@ -83,8 +88,6 @@ export class OptimisticPublisher {
   #waiting: Committed[] = [];
   #pausedUntil = Number.NEGATIVE_INFINITY;
   #state: "new" | "started" | "stopped" = "new";
-  #starting: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
   #running: Promise<void> | undefined;
   /** Until it is noted that events were sent, they still stand in the way of their keys. */
   readonly #settler = new Settler((lot) => this.#settle(lot));
@@ -116,16 +119,10 @@ export class OptimisticPublisher {
    * @throws SagaError as the storage's and the broker's `start()`; `SAGAZ_STOPPED`.
    */
   start(): Promise<void> {
-    if (this.#stopping) return this.#start(); // which says that this one does not come back
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined;
-      throw error;
-    });
-    return this.#starting;
+    return this.#life.start();
   }
 
   async #start(): Promise<void> {
-    if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "publisher" });
     await join(this.#storage, this);
     await join(this.#broker, this);
     this.#state = "started";
@@ -134,11 +131,10 @@ export class OptimisticPublisher {
 
   /** Sends what is waiting, for a moment, and leaves the rest to the relays. Safe twice and before start. */
   stop(): Promise<void> {
-    return (this.#stopping ??= this.#stop());
+    return this.#life.stop();
   }
 
   async #stop(): Promise<void> {
-    await this.#starting?.catch(() => {});
     this.#state = "stopped";
     this.#rest.end();
     const patience = new Rest(this.#clock);

@@ -10,6 +10,7 @@ import type { Beat, OutboxStorage, SagaStorage } from "../../ports/storage.ts";
 import { DatabaseTime } from "../database-time.ts";
 import { Lease } from "../lease.ts";
 import { Maintenance } from "../maintenance.ts";
+import { OneLife } from "../one-life.ts";
 import { keepTrying } from "../patience.ts";
 import { systemChance, systemClock } from "../system.ts";
 import { join, leave } from "../users.ts";
@@ -92,14 +93,17 @@ const WANTED: Wanted<OutboxWorkerOptions> = {
  * @throws SagaError `SAGAZ_INVALID_OPTION`.
  */
 export class OutboxWorker {
+  readonly #life = new OneLife({
+    what: "outbox worker",
+    start: () => this.#start(),
+    stop: () => this.#stop(),
+  });
   readonly #options: Required<Omit<OutboxWorkerOptions, "storage" | "broker">> & OutboxWorkerOptions;
   readonly #lease: Lease;
   readonly #maintenance: Maintenance;
   readonly #counts: RelayCounts = { sent: 0, refused: 0, dead: 0, outages: 0 };
   readonly #cdc: CdcDelivery | undefined;
   #relay: Relay | undefined;
-  #starting: Promise<void> | undefined;
-  #stopping: Promise<void> | undefined;
   #unlisten: (() => void) | undefined;
   #brokerUp: Promise<unknown> | undefined;
 
@@ -171,19 +175,13 @@ export class OutboxWorker {
    * @throws SagaError as the storage's `start()`; `SAGAZ_STOPPED`.
    */
   start(): Promise<void> {
-    if (this.#stopping) return this.#start(); // which says that this one does not come back
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined;
-      throw error;
-    });
-    return this.#starting;
+    return this.#life.start();
   }
 
   async #start(): Promise<void> {
-    if (this.#stopping) throw new SagaError("SAGAZ_STOPPED", { what: "outbox worker" });
     const { storage, broker, clock, log } = this.#options;
     await join(storage, this);
-    const isWanted = () => !this.#stopping;
+    const isWanted = () => !this.#life.isOver;
     this.#brokerUp = keepTrying(() => join(broker, this), {
       clock,
       log,
@@ -258,7 +256,7 @@ export class OutboxWorker {
 
   /** Why nothing gets out, if that is known without asking anybody. */
   #obstacle(): string | undefined {
-    if (!this.#relay || this.#stopping) return "it is not started";
+    if (!this.#relay || this.#life.isOver) return "it is not started";
     if (this.#lease.isSuspended) return "its lease could not be renewed";
     return (this.#cdc?.outage ?? this.#relay.outage)?.message;
   }
@@ -272,11 +270,10 @@ export class OutboxWorker {
    * start.
    */
   stop(): Promise<void> {
-    return (this.#stopping ??= this.#stop());
+    return this.#life.stop();
   }
 
   async #stop(): Promise<void> {
-    await this.#starting?.catch(() => {});
     const { storage, broker, log } = this.#options;
     this.#unlisten?.();
     await this.#cdc?.stop();
