@@ -64,9 +64,12 @@ export default defineConfig({
         },
       },
       {
+        // More than there are cores: mostly it waits for a server that starts, or is away.
         extends: true,
         test: {
           name: "brokers",
+          maxWorkers: 4,
+          sequence: { groupOrder: 1 },
           include: ["packages/*/src/**/*.broker.test.ts", "tools/**/*.broker.test.ts"],
           globalSetup: ["tools/brokers-for-tests.ts"],
           testTimeout: 120_000, // a Kafka takes 3 s to start, and beside a busy neighbour far longer
@@ -82,18 +85,18 @@ export default defineConfig({
           globalSetup: ["tools/postgres-for-tests.ts", "tests/system/build-programs.ts"],
           testTimeout: 60_000,
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
-        // As `system`, two at a time: much of it waits for what is away.
+        // As `system`, three at a time: much of it waits for what is away.
         test: {
           name: "chaos",
           include: ["tests/system/{delivery,participants}/*.test.ts"],
           globalSetup: ["tools/postgres-for-tests.ts", "tests/system/build-programs.ts"],
           testTimeout: 60_000,
-          maxWorkers: 2,
-          sequence: { groupOrder: 2 },
+          maxWorkers: 3,
+          sequence: { groupOrder: 3 },
         },
       },
       {
