@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { appendFile, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { findFreePort } from "./free-port.ts";
@@ -31,8 +31,8 @@ export interface PostgresOptions {
   readonly maxConnections?: number;
   /** More settings, passed as `-c name=value`. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
-  /** The URL of a server whose standby this one is, until `pg_promote()`; it calls itself `standby` there. */
-  readonly standbyOf?: string;
+  /** A server of our own whose standby this one is, until `pg_promote()`; it calls itself `standby` there. */
+  readonly standbyOf?: TestPostgres;
   /** The server programs: a folder, or `"embedded"` for the npm package's even where others are installed. */
   readonly binDir?: string;
 }
@@ -112,7 +112,7 @@ class ScratchPostgres implements TestPostgres {
   async create(): Promise<void> {
     try {
       this.binDir = await this.#findBinDir();
-      this.#makeData();
+      await this.#makeData();
       await this.#startOnFreePort();
     } catch (error) {
       await this.stop();
@@ -190,18 +190,32 @@ class ScratchPostgres implements TestPostgres {
     return (await prepareServerPrograms(search)).binDir;
   }
 
-  #makeData(): void {
+  async #makeData(): Promise<void> {
     const { standbyOf } = this.#options;
-    const to = ["-D", this.dataDir, "--no-sync"];
-    if (standbyOf === undefined)
-      return this.#run("initdb", [...to, "-U", "sagaz", "-A", "trust", "-E", "UTF8", "--locale=C"]);
-    const primary = new URL(standbyOf);
-    primary.searchParams.set("application_name", "standby");
-    this.#run("pg_basebackup", [...to, "-d", primary.href, "-R", "-X", "stream", "-c", "fast"]);
+    if (standbyOf) return this.#copyData(standbyOf);
+    const options = ["-U", "sagaz", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
+    this.#run(path.join(this.binDir, "initdb"), ["-D", this.dataDir, ...options]);
+  }
+
+  /**
+   * Copies the primary's files while it stands still: what a crash at that moment would leave. The npm package's programs
+   * are not enough for a backup.
+   */
+  async #copyData(primary: TestPostgres): Promise<void> {
+    await primary.pause();
+    try {
+      this.#run("cp", ["-Rp", primary.dataDir, this.dataDir]);
+    } finally {
+      await primary.resume();
+    }
+    await rm(path.join(this.dataDir, "postmaster.pid"));
+    await writeFile(path.join(this.dataDir, "standby.signal"), "");
+    const where = `host=127.0.0.1 port=${primary.port} user=sagaz application_name=standby`;
+    await appendFile(path.join(this.dataDir, "postgresql.auto.conf"), `primary_conninfo = '${where}'\n`);
   }
 
   #run(program: string, args: readonly string[]): void {
-    const result = spawnSync(path.join(this.binDir, program), args, {
+    const result = spawnSync(program, args, {
       cwd: this.#scratch,
       encoding: "utf8",
       timeout: 60_000,

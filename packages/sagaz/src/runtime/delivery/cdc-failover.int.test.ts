@@ -27,7 +27,7 @@ async function open(synchronousCommit: string) {
   const settings = { ...logicalSettings, track_functions: "pl", synchronous_commit: synchronousCommit };
   const primary = await startPostgres({ own: true, settings });
   onTestFinished(() => primary.stop());
-  const standby = await startPostgres({ own: true, settings, standbyOf: primary.url });
+  const standby = await startPostgres({ own: true, settings, standbyOf: primary });
   onTestFinished(() => standby.stop());
   await runSql(
     primary.url,
