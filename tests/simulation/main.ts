@@ -16,11 +16,11 @@ import { runSeeds, toText } from "./seeds.ts";
 import type { Failure, Report } from "./seeds.ts";
 import { toLines, unseen } from "./sights.ts";
 
-const usage = `Usage: npm run simulate -- [--seeds n [--from seed]] [--seed n] [--mutations [--only text]]
+const usage = `Usage: npm run simulate -- [--seeds n [--from seed]] [--seed n] [--mutations [--only text]…]
 
   --seeds      so many seeds (default 1000), from seed 1 or --from
   --seed       one seed, with its whole history
-  --mutations  breaks the engine on purpose, and demands that the simulation notices; --only: those whose name has this text
+  --mutations  breaks the engine on purpose, and demands that the simulation notices; --only: those whose name has a text
   --failures   stops each process after so many seeds that broke a law (default 3)
 `;
 
@@ -37,7 +37,7 @@ function readArguments() {
         from: { type: "string", default: "1" },
         seed: { type: "string" },
         mutations: { type: "boolean", default: false },
-        only: { type: "string" },
+        only: { type: "string", multiple: true },
         /** For this program's own use: runs each n-th seed and prints a report as JSON. */
         share: { type: "string" },
         failures: { type: "string", default: "3" },

@@ -23,13 +23,14 @@ export function mutate({ name, file, text, replacement }: Mutation): string {
 }
 
 /**
- * Breaks a copy of the engine in each way, and demands that a simulation notices. Says whether all were noticed. One that
+ * Breaks a copy of the engine in each way whose name has one of these texts, and demands that a simulation notices. Says whether all were noticed. One that
  * comes to no end is not noticed, and keeps the others from nothing.
  */
-export async function tryMutations(only?: string): Promise<boolean> {
-  const waiting = mutations.filter(({ name }) => only === undefined || name.includes(only));
+export async function tryMutations(only: readonly string[] = [""]): Promise<boolean> {
+  const unknown = only.find((text) => !mutations.some(({ name }) => name.includes(text)));
+  if (unknown !== undefined) throw new Error(`no mutation's name contains "${unknown}"`);
+  const waiting = mutations.filter(({ name }) => only.some((text) => name.includes(text)));
   const total = waiting.length;
-  if (total === 0) throw new Error(`no mutation's name contains "${only ?? ""}"`);
   let noticed = 0;
   const work = async () => {
     for (let mutation = waiting.shift(); mutation; mutation = waiting.shift()) {
