@@ -37,8 +37,9 @@ export class Debezium {
   async capture(url: string): Promise<void> {
     await runSql(
       url,
-      "SELECT sagaz.set_delivery('debezium', 'the bench')",
       "SELECT sagaz.ensure_publication('sagaz_debezium')",
+      "SELECT pg_create_logical_replication_slot('sagaz_debezium', 'pgoutput')",
+      "SELECT sagaz.set_delivery('debezium', 'the bench')",
     );
     const { config } = JSON.parse(readFileSync(file, "utf8")) as { config: Record<string, string> };
     const { hostname, port, username, pathname } = new URL(url);

@@ -43,6 +43,29 @@ const toComparable = ({ topic, key, payload, headers }: ReceivedMessage, who: st
   };
 };
 
+/** The statements that a section of the page tells to run. */
+function stepsOf(section: string): string[] {
+  const page = readFileSync(new URL("../../docs/how-to/publish-with-debezium.md", import.meta.url), "utf8");
+  const text = page.split(`## ${section}`)[1]?.split("\n## ")[0] ?? "";
+  const blocks = [...text.matchAll(/```sql\n([\s\S]*?)```/g)].map((match) => match[1] ?? "");
+  return blocks
+    .join("")
+    .split(";\n")
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== "");
+}
+
+async function askConnect(url: string, method: string, what: string, body?: object): Promise<unknown> {
+  const answer = await fetch(`${url}/connectors/sagaz-outbox${what}`, {
+    method,
+    headers: { "content-type": "application/json" },
+    body: body === undefined ? null : JSON.stringify(body),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`Kafka Connect answers ${answer.status}: ${text}`);
+  return text === "" ? undefined : JSON.parse(text);
+}
+
 test("through Kafka Connect the same messages reach the same topics as through a relay, in order per key", async ({
   skip,
 }) => {
@@ -51,7 +74,7 @@ test("through Kafka Connect the same messages reach the same topics as through a
   if ("missing" in found.connect) return skip(found.connect.missing);
   const postgres = await startPostgres({ own: true, settings: { wal_level: "logical" } });
   onTestFinished(() => postgres.stop());
-  const server = await startKafka(found.kafka, { autoCreateTopics: true });
+  const server = await startKafka(found.kafka);
   onTestFinished(() => server.stop());
 
   const pool = new pg.Pool({ connectionString: postgres.url });
@@ -89,31 +112,34 @@ test("through Kafka Connect the same messages reach the same topics as through a
   onTestFinished(() => subscription.stop());
   await untilAll("relay");
 
-  await pool.query(
-    "select sagaz.set_delivery('debezium', 'a test'), sagaz.ensure_publication('sagaz_debezium')",
-  );
+  await pool.query("create role debezium login replication password 'none'");
+  const switchOver = async () => {
+    for (const step of stepsOf("Switch over")) await pool.query(step);
+  };
+  await switchOver();
+  // Connect comes later than that: the slot has it.
+  await write("early");
   const connect = await startKafkaConnect(found.connect, server.url);
   onTestFinished(() => connect.stop());
+  const ask = (method: string, what: string, body?: object) => askConnect(connect.url, method, what, body);
   const { config } = JSON.parse(readFileSync(file, "utf8")) as { config: Record<string, string> };
-  const ours = {
-    "database.hostname": "127.0.0.1",
-    "database.port": `${postgres.port}`,
-    "database.user": "sagaz",
-    "database.password": "none",
-    "database.dbname": "postgres",
+  const capture = async () => {
+    await ask("PUT", "/config", {
+      ...config,
+      "database.hostname": "127.0.0.1",
+      "database.port": `${postgres.port}`,
+      "database.password": "none",
+      "database.dbname": "postgres",
+    });
+    await waitUntil("Debezium reads", isActive, { withinMs: 40_000 }).catch((error: Error) => {
+      throw new Error(`${error.message}\n${connect.log().slice(-5_000)}`);
+    });
   };
-  const answer = await fetch(`${connect.url}/connectors/sagaz-outbox/config`, {
-    method: "PUT",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ ...config, ...ours }),
-  });
-  expect(answer.status, await answer.text()).toBe(201);
   const isActive = async () =>
     ((await pool.query("select from pg_replication_slots where slot_name = 'sagaz_debezium' and active"))
       .rowCount ?? 0) > 0;
-  await waitUntil("Debezium reads", isActive, { withinMs: 40_000 }).catch((error: Error) => {
-    throw new Error(`${error.message}\n${connect.log().slice(-5_000)}`);
-  });
+  await capture();
+  await untilAll("early");
   await write("debezium");
   await untilAll("debezium").catch((error: Error) => {
     throw new Error(`${error.message}\n${connect.log().slice(-5_000)}`);
@@ -139,4 +165,40 @@ test("through Kafka Connect the same messages reach the same topics as through a
     add({ topic: "orders", type: "e", payload: new Uint8Array([1]) }),
   );
   await expect(bytes).rejects.toThrow("bytes would be published as nothing");
-}, 180_000);
+
+  // Back again, as the page says, and over once more under the same names.
+  const [look = "", ...leave] = stepsOf("Back again");
+  const leftOver = async () => {
+    await ask("PUT", "/stop");
+    await waitUntil("it has stopped", async () => !(await isActive()), { withinMs: 20_000 });
+    const { offsets } = (await ask("GET", "/offsets")) as { offsets: [{ offset: { lsn: number } }] };
+    const sql = look.replace("77441112", String(offsets[0].offset.lsn));
+    return Number((await pool.query<{ left_over: string }>(sql)).rows[0]?.left_over);
+  };
+  expect(await leftOver()).toBe(0);
+  await write("late");
+  expect(await leftOver()).toBe(events);
+  await ask("PUT", "/resume");
+  await untilAll("late");
+  await waitUntil(
+    "all is noted",
+    async () => {
+      if ((await leftOver()) === 0) return true;
+      await ask("PUT", "/resume");
+      await waitUntil("it goes on", isActive, { withinMs: 20_000 });
+      return false;
+    },
+    { withinMs: 40_000 },
+  );
+  await ask("DELETE", "/offsets");
+  await ask("DELETE", "");
+  for (const step of leave) await pool.query(step);
+  await write("back");
+  await untilAll("back");
+  expect(worker.counts.sent).toBe(2 * events);
+  await switchOver();
+  await capture();
+  await write("again");
+  await untilAll("again");
+  expect(worker.counts.sent).toBe(2 * events);
+}, 240_000);

@@ -445,8 +445,16 @@ test("a role that may not replicate is told so", async () => {
   });
   await poor.start();
   const limits = { slotWalBytesMax: 1 << 30 };
-  expect(await poor.eventStreams.prepare(limits)).toMatchObject({ kind: "unavailable" });
-  // Even where the owner has made the publication. The server waits with a slot for what others have begun.
+  expect(await poor.eventStreams.prepare(limits)).toMatchObject({
+    kind: "unavailable",
+    advice: expect.stringContaining("run: select sagaz.ensure_publication('sagaz_sagaz')") as string,
+  });
+  await pool.query("select sagaz.ensure_publication('sagaz_sagaz')");
+  expect(await poor.eventStreams.prepare(limits)).toMatchObject({
+    kind: "unavailable",
+    advice: expect.stringContaining("alter role … replication") as string,
+  });
+  // Even where the owner has made the slot too. The server waits with that for what others have begun.
   const isReady = async () => (await storage.eventStreams.prepare(limits)).kind === "ready";
   await waitUntil("the owner has a slot", isReady);
   await expect(poor.eventStreams.open({ epoch: 1, term: 1 })).rejects.toMatchObject({
@@ -511,6 +519,13 @@ test("under debezium no event is pending and nobody here sends; that is refused 
   const set = (mode: string, reason = "a test") =>
     pool.query("select sagaz.set_delivery($1, $2)", [mode, reason]);
   await write("a/1");
+  await waitUntil("there is a slot, but ours", async () => {
+    const { kind } = await storage.eventStreams.prepare({ slotWalBytesMax: 1 << 30 });
+    return kind === "ready";
+  });
+  await expect(set("debezium")).rejects.toThrow("there is no slot for Debezium");
+  await rows(`select pg_create_logical_replication_slot('debezium_' || oid, 'pgoutput')
+    from pg_database where datname = current_database()`);
   await expect(set("debezium")).rejects.toThrow("events are pending");
   await expect(set("cdc")).rejects.toThrow("the mode is relay or debezium");
   await expect(set("debezium", "")).rejects.toThrow("say why");
@@ -526,9 +541,10 @@ test("under debezium no event is pending and nobody here sends; that is refused 
     async () => (await rows("select from sagaz.saga_outbox_shards where owner is not null")).length === 0,
   );
   await waitUntil("the reader has let go", () => reader.delivery.mode === "relay");
-  await waitUntil("its slot is free", async () => (await rows(dropSlot)).length > 0);
+  const ourSlot = "select from pg_replication_slots where slot_name = sagaz.slot_name()";
+  await waitUntil("its slot is gone", async () => (await rows(ourSlot)).length === 0);
   expect(await storage.eventStreams.prepare({ slotWalBytesMax: 1 << 30 })).toEqual({ kind: "soon" });
-  expect(await rows("select from pg_replication_slots where database = current_database()")).toEqual([]);
+  expect(await rows(ourSlot)).toEqual([]);
   await set("relay");
   await write("a/3");
   await waitUntil("all is sent", isEmpty(rows), backlogMs);

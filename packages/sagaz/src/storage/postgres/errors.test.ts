@@ -99,6 +99,15 @@ test("an error of ours passes, and a failed connect says all it knows", () => {
   expect(toSagaError(both, { commits: false }).details["message"]).toBe("no route by IPv6; refused by IPv4");
 });
 
+test.for([
+  ["42501", "Grant this to the role"],
+  ["3F000", "start it once"],
+] as const)("%s says what to do: %s", ([state, advice]) => {
+  const error = toSagaError(fromServer(state), { commits: false });
+  expect(error.message).toContain(`said the server. `);
+  expect(error.message).toContain(advice);
+});
+
 test("a missing partition is told from other broken rules", () => {
   const missing = Object.assign(new Error('no partition of relation "saga_events" found for row'), {
     severity: "ERROR",

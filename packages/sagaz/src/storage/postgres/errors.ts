@@ -32,7 +32,9 @@ export function toSagaError(error: unknown, { commits }: Pick<Circumstances, "co
     const code = commits ? "SAGAZ_COMMIT_IN_DOUBT" : "SAGAZ_STORAGE_UNAVAILABLE";
     return new SagaError(code, { message: messageOf(error) }, { cause: error });
   }
-  return ownError(error) ?? new SagaError(codeOf(error), { message: error.message }, { cause: error });
+  const advice = advices[error.code];
+  const message = advice === undefined ? error.message : `${error.message}. ${advice}`;
+  return ownError(error) ?? new SagaError(codeOf(error), { message }, { cause: error });
 }
 
 /** The SQLSTATE behind an error of ours, if the server gave one. */
@@ -84,6 +86,11 @@ const ownCodes: Readonly<Record<string, SagaErrorCode>> = {
   SZ001: "SAGAZ_FENCED",
   SZ002: "SAGAZ_CONFLICT",
   SZ003: "SAGAZ_DEFINITION_CHANGED",
+};
+/** What to do where the server says only what is wrong. */
+const advices: Readonly<Record<string, string>> = {
+  "3F000": "If that is the storage's, start it once: that makes its tables",
+  "42501": "Grant this to the role of the pool, or go on as the role that owns it",
 };
 const refusedClasses = new Set(["0A", "22", "23", "3F", "42", "44", "54"]);
 

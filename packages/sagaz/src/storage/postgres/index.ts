@@ -146,7 +146,8 @@ export class PostgreSQLStorage implements SagaStorage {
   readonly #hints: Hints;
   readonly #migrates: boolean;
   readonly #retention: Retention;
-  readonly #makePartitions: () => Promise<void>;
+  readonly #ownUpkeep: PostgresUpkeep;
+  readonly #onNotice: (notice: string) => void;
   #starting: Promise<void> | undefined;
 
   constructor(written: PostgreSQLStorageOptions) {
@@ -159,7 +160,8 @@ export class PostgreSQLStorage implements SagaStorage {
       idSkewMsMax: options.idSkewMsMax ?? 300_000,
       now: options.now,
     });
-    const hints = new Hints(database, options.onNotice ?? (() => {}));
+    this.#onNotice = options.onNotice ?? ignore;
+    const hints = new Hints(database, this.#onNotice);
     const doubtful: DoubtfulClaims = new Map();
     const retention = new Retention(database, options);
     const upkeep = new PostgresUpkeep({ database, doubtful, retention });
@@ -167,8 +169,9 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#database = database;
     this.#hints = hints;
     this.#migrates = options.migrate ?? true;
-    this.#makePartitions = () => upkeep.makePartitions();
-    this.journal = new PostgresJournal({ database, hints, makePartitions: this.#makePartitions });
+    this.#ownUpkeep = upkeep;
+    const makePartitions = () => upkeep.makePartitions();
+    this.journal = new PostgresJournal({ database, hints, makePartitions });
     this.leases = new PostgresLeases({ database, hints, doubtful });
     this.mailbox = new PostgresMailbox({ database, hints });
     this.queries = new PostgresQueries({ database, hints });
@@ -223,9 +226,17 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#guard();
     this.#database.allow();
     await (this.#migrates ? migrate(this.#database) : checkMigrated(this.#database));
-    await this.#makePartitions();
+    await this.#preparePartitions();
     await this.#retention.set();
     this.#hints.open();
+  }
+
+  /** Some are always made ahead: so a role that may not make any can do its work as long as one that may is about. */
+  async #preparePartitions(): Promise<void> {
+    if (await this.#ownUpkeep.mayMakePartitions()) return this.#ownUpkeep.makePartitions();
+    this.#onNotice(
+      "The role of the pool does not own sagaz's tables, so it makes no partitions: let a worker run whose role owns them, or those that are there run out after 14 days.",
+    );
   }
 }
 

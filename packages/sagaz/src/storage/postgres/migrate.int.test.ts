@@ -128,7 +128,39 @@ test("a role that may not create schemas can use one that was made for it", asyn
     await storage.start();
     await storage.stop();
     const elsewhere = new PostgreSQLStorage({ pool: guest, schema: newSchema() });
-    await expect(elsewhere.start()).rejects.toMatchObject({ code: "SAGAZ_STORAGE_REFUSED" });
+    await expect(elsewhere.start()).rejects.toMatchObject({
+      code: "SAGAZ_STORAGE_REFUSED",
+      message: expect.stringContaining("Let somebody who may run: create schema") as string,
+    });
+  } finally {
+    await guest.end();
+    await pool.query(`drop schema ${schema} cascade; drop role ${role}`);
+  }
+});
+
+test("a role that does not own the tables works on the partitions that there are, and says that it makes none", async () => {
+  const schema = newSchema();
+  let now = Date.UTC(2026, 0, 15);
+  const owner = open(schema, { now: () => now });
+  await owner.start();
+  await owner.stop();
+  const role = `tenant_${process.pid}_${Date.now()}`;
+  await pool.query(`create role ${role} login; grant usage on schema ${schema} to ${role};
+    grant all on all tables in schema ${schema} to ${role}; grant all on all sequences in schema ${schema} to ${role}`);
+  const url = new URL(databaseUrl);
+  url.username = role;
+  const guest = new pg.Pool({ connectionString: url.href, max: 5 });
+  try {
+    now = Date.UTC(2026, 0, 17); // two days of the log are missing
+    const notices: string[] = [];
+    const onNotice = (notice: string) => notices.push(notice);
+    const storage = new PostgreSQLStorage({ pool: guest, schema, now: () => now, onNotice });
+    await storage.start();
+    expect(notices.join()).toContain("does not own sagaz's tables");
+    const { epoch } = await storage.leases.register({ workerName: "w", leaseMs: 1_000, definitions: [] });
+    const outcomes = await storage.journal.startKeyed(epoch, [toKeyedStart(now)]);
+    expect(outcomes[0]?.kind).toBe("started");
+    await storage.stop();
   } finally {
     await guest.end();
     await pool.query(`drop schema ${schema} cascade; drop role ${role}`);

@@ -1,6 +1,7 @@
 import { SagaError } from "../../core/errors.ts";
 import type { OpenConnection, TextRow } from "./connection.ts";
 import type { Database } from "./database.ts";
+import { sqlStateOf } from "./errors.ts";
 import { migrations } from "./sql.generated.ts";
 
 /** A migration as it was applied. */
@@ -49,8 +50,15 @@ export async function checkMigrated(database: Database): Promise<void> {
 /** A database administrator may have made the schema, and kept the right to make one: so it is only made if missing. */
 async function createSchema(database: Database, connection: OpenConnection): Promise<void> {
   const [row] = await connection.run({ text: database.sql.schemaExists }, { commits: false });
-  if (row?.["found"] !== "true")
+  if (row?.["found"] === "true") return;
+  try {
     await connection.run({ text: database.sql.createSchema }, { commits: false });
+  } catch (error) {
+    if (sqlStateOf(error) !== "42501") throw error;
+    const advice = `create schema ${database.schema} authorization … (the role of the pool)`;
+    const message = `the schema "${database.schema}" is missing, and this role may not make it. Let somebody who may run: ${advice}`;
+    throw new SagaError("SAGAZ_STORAGE_REFUSED", { message }, { cause: error });
+  }
 }
 
 async function readApplied(

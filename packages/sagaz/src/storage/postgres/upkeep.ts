@@ -56,6 +56,12 @@ export class PostgresUpkeep implements UpkeepStore {
     }
   }
 
+  /** Tells whether the role of the pool may make partitions: it owns the tables, or belongs to the role that does. */
+  async mayMakePartitions(): Promise<boolean> {
+    const [row] = await this.#database.read({ text: this.#database.sql.mayMakePartitions });
+    return row?.["may"] === "true";
+  }
+
   /** Makes the partitions that there should be by now, if one is missing. */
   async makePartitions(): Promise<void> {
     const { sql } = this.#database;

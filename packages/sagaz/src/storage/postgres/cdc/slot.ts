@@ -7,8 +7,7 @@ import { sqlStateOf } from "../errors.ts";
 
 /** What to do about what the server says when a slot, or a publication, cannot be made. */
 const ADVICE: Readonly<Record<string, string>> = {
-  "42501":
-    "Give the role of the pool REPLICATION (alter role … replication), and let the owner of the tables create the publication",
+  "42501": "Give the role of the pool REPLICATION (alter role … replication)",
   "53300": "Raise max_wal_senders, or max_connections",
   "53400": "Raise max_replication_slots, or drop slots that nobody reads",
   // What a pooler says of a connection for replication.
@@ -39,10 +38,12 @@ export class Slot {
     const row = await this.#look();
     const obstacle = obstacleOf(row);
     if (obstacle) return obstacle;
-    if (row["is_there"] !== "true") {
+    if (row["mode"] === "debezium") {
       // Nobody would read it, and it would hold log.
-      return row["mode"] === "debezium" ? { kind: "soon" } : this.#make();
+      if (row["is_there"] === "true") await this.drop();
+      return { kind: "soon" };
     }
+    if (row["is_there"] !== "true") return this.#make();
     const outlook = outlookOf(row, slotWalBytesMax);
     if (outlook === undefined) return row["is_made"] === "true" ? { kind: "ready" } : { kind: "soon" };
     // Nobody reads it, or whoever does will see the same.
@@ -74,9 +75,15 @@ export class Slot {
   }
 
   async #make(): Promise<StreamOutlook> {
-    const { sql } = this.#database;
+    const { sql, schema } = this.#database;
     try {
       await this.#database.write({ text: sql.ensurePublication, values: [this.publication] });
+    } catch (error) {
+      if (sqlStateOf(error) !== "42501") return toOutlook(error);
+      const advice = `Let a role that owns the tables, and has CREATE on the database, run: select ${schema}.ensure_publication('${this.publication}')`;
+      return { kind: "unavailable", why: wordsOf(error), advice };
+    }
+    try {
       // Two transactions: who has written may not make a slot.
       const [undrained] = await this.#database.write({ text: sql.undrain });
       const [row] = await this.#database.write({ text: sql.makeSlot, values: [undrained?.["epoch"]] });

@@ -222,14 +222,21 @@ begin
     end);
 end $$;
 
--- Hands delivery to Debezium or takes it back; for people, with all producers stopped. Refused while events are pending:
--- nobody would send them.
+-- Hands delivery to Debezium or takes it back; for people, with all producers stopped. Refused while events are pending, and
+-- before there is a slot besides ours: nobody would send those, or what is written until there is one.
 create function {{schema}}.set_delivery(p_mode text, p_reason text) returns void language plpgsql as $$
 begin
   if p_mode is null or p_mode not in ('relay', 'debezium') then
     raise exception 'the mode is relay or debezium; an OutboxWorker makes it cdc by itself';
   end if;
   if coalesce(p_reason, '') = '' then raise exception 'say why, for those who wonder later'; end if;
+  if p_mode = 'debezium' and not exists (
+    select from pg_replication_slots s
+      where s.database = current_database() and s.slot_type = 'logical' and s.slot_name <> {{schema}}.slot_name())
+  then
+    raise exception 'there is no slot for Debezium, and what is written before there is one would not be published'
+      using hint = 'First: select pg_create_logical_replication_slot(''sagaz_debezium'', ''pgoutput'')';
+  end if;
   perform from {{schema}}.saga_delivery d for update;
   -- Waits for those who are adding events.
   lock table {{schema}}.saga_outbox_pending in exclusive mode;

@@ -7,6 +7,10 @@ select {{schema}}.ensure_partitions($1::timestamptz)::text as made
 -- name: missingPartitions
 select count(*)::text as count from {{schema}}.missing_partitions($1::timestamptz)
 
+-- name: mayMakePartitions
+select (pg_has_role(c.relowner, 'usage') and has_schema_privilege(c.relnamespace, 'create'))::text as may
+  from pg_class c where c.oid = '{{schema}}.saga_outbox'::regclass
+
 -- name: databaseNow
 select coalesce($1::timestamptz, clock_timestamp())::text as now,
   floor(extract(epoch from coalesce($1::timestamptz, clock_timestamp())) * 1000)::bigint::text as ms
