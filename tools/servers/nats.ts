@@ -19,6 +19,8 @@ export interface NatsOptions {
   readonly login?: { readonly token: string } | { readonly user: string; readonly password: string };
   /** When JetStream syncs to disk: `always`, or a time such as `2m`, the server's own choice. A kill -9 loses nothing with either. */
   readonly syncInterval?: string;
+  /** False: there is none, as by the server's own choice. */
+  readonly hasJetStream?: boolean;
 }
 
 /** Finds the NATS that the environment names, else the program as {@link findProgram} does. */
@@ -43,13 +45,13 @@ export async function startNats(
 }
 
 async function prepare(place: BrokerPlace, program: string, options: NatsOptions): Promise<BrokerLaunch> {
-  const { login = {}, syncInterval } = options;
+  const { login = {}, syncInterval, hasJetStream = true } = options;
   const port = await place.takePort();
   const configFile = path.join(place.folder, "nats.conf");
   // Its configuration is a superset of JSON.
   const config = {
     listen: `127.0.0.1:${port}`,
-    jetstream: {
+    jetstream: hasJetStream && {
       store_dir: place.folder,
       ...(syncInterval === undefined ? {} : { sync_interval: syncInterval }),
     },
@@ -61,7 +63,10 @@ async function prepare(place: BrokerPlace, program: string, options: NatsOptions
     args: ["-c", configFile],
     url: `nats://${toUserInfo(login)}127.0.0.1:${port}`,
     port,
-    isReady: async () => (await askServer(port, toJetStreamRequest(login), /^MSG /m)) !== undefined,
+    isReady: async () => {
+      const isUp = hasJetStream ? /^MSG /m : /^INFO /;
+      return (await askServer(port, toJetStreamRequest(login), isUp)) !== undefined;
+    },
   };
 }
 

@@ -81,6 +81,12 @@ describe("settings", () => {
       { ...urls, SAGAZ_OUTBOX_BATCHMAX: "5" },
       "SAGAZ_OUTBOX_BATCHMAX is no setting",
     ],
+    [
+      "a variable whose name is too short",
+      [],
+      { ...urls, SAGAZ_DELIVERY: "cdc" },
+      "SAGAZ_DELIVERY is no setting of sagaz-worker. Did you mean SAGAZ_OUTBOX_DELIVERY?",
+    ],
     ["a number too small", [], { ...urls, SAGAZ_OUTBOX_BATCH_MAX: "0" }, "from 1 to 10000"],
     ["no number", ["--outbox-lease-ms", "5s"], urls, 'not "5s"'],
     ["a way that is none", ["--outbox-delivery", "debezium"], urls, "one of relay, cdc"],
@@ -101,6 +107,11 @@ describe("settings", () => {
     expect(read).toThrow(SettingsError);
     expect(read).toThrow(says);
     expect(read).not.toThrow("secret");
+  });
+
+  test("leave variables of other programs alone", () => {
+    const others = { SAGAZ_TEST_KAFKA_URL: "x", SAGAZ_DEBEZIUM_PASSWORD: "secret" };
+    expect(readSettings([], { ...urls, ...others })).toEqual(readSettings([], urls));
   });
 
   test("are all listed by --help", () => {

@@ -217,12 +217,15 @@ function parseFlags(args: readonly string[]): Record<string, string | boolean | 
   }
 }
 
-/** A variable of ours that is spelled wrong would be ignored in silence. */
+/** A variable of ours that is spelled wrong would be ignored in silence; those of other programs are not ours to judge. */
 function checkNames(env: Readonly<Record<string, string | undefined>>): void {
   const known = new Set(Object.keys(SETTINGS).flatMap((name) => [`SAGAZ_${name}`, `SAGAZ_${name}_FILE`]));
   for (const name of Object.keys(env)) {
-    if (!/^SAGAZ_(OUTBOX|HTTP)_/.test(name) || known.has(name)) continue;
-    throw new SettingsError(`${name} is no setting of sagaz-worker. --help lists all settings.`);
+    if (!name.startsWith("SAGAZ_") || known.has(name)) continue;
+    const meant = name.replace("SAGAZ_", "SAGAZ_OUTBOX_");
+    if (!known.has(meant) && !/^SAGAZ_(OUTBOX|HTTP)_/.test(name)) continue;
+    const hint = known.has(meant) ? ` Did you mean ${meant}?` : "";
+    throw new SettingsError(`${name} is no setting of sagaz-worker.${hint} --help lists all settings.`);
   }
 }
 

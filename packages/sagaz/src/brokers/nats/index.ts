@@ -102,10 +102,10 @@ export class NatsBroker<Settings extends object = object> implements MessageBrok
         for (const subscription of this.#subscriptions) subscription.restart();
       },
     });
-    const jetStream = new JetStream(line, this.#subjects);
+    const jetStream = new JetStream(line, this.#subjects, { replicas, keepMs });
     try {
       await line.open();
-      await jetStream.ensureStreams({ replicas, keepMs });
+      await jetStream.ensureStreams();
     } catch (error) {
       await line.close();
       throw toUnavailable(error);
@@ -165,7 +165,7 @@ export class NatsBroker<Settings extends object = object> implements MessageBrok
   async health(): Promise<BrokerHealth> {
     if (this.#state !== "started") return { isUp: false, detail: "it is not started" };
     try {
-      await this.#parts().jetStream.lastSequence();
+      await this.#parts().jetStream.look();
       return { isUp: true };
     } catch (error) {
       return { isUp: false, detail: messageOf(error) };

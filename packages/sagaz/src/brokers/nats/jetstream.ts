@@ -8,6 +8,12 @@ export interface StreamSettings {
   readonly keepMs: number;
 }
 
+/** What {@link JetStream.look} tells. */
+export interface StreamLook {
+  readonly made: string;
+  readonly lastSequence: number;
+}
+
 /** Nanoseconds, in which JetStream counts. */
 function toNanos(ms: number): number {
   return Math.round(ms * 1_000_000);
@@ -17,10 +23,12 @@ function toNanos(ms: number): number {
 export class JetStream {
   readonly #line: Line;
   readonly #subjects: Subjects;
+  readonly #settings: StreamSettings;
 
-  constructor(line: Line, subjects: Subjects) {
+  constructor(line: Line, subjects: Subjects, settings: StreamSettings) {
     this.#line = line;
     this.#subjects = subjects;
+    this.#settings = settings;
   }
 
   #ask(what: string, body: object = {}): Promise<Answer> {
@@ -28,7 +36,8 @@ export class JetStream {
   }
 
   /** Makes the streams that are missing; what is there, perhaps with settings of an operator, is left as it is. */
-  async ensureStreams({ replicas, keepMs }: StreamSettings): Promise<void> {
+  async ensureStreams(): Promise<void> {
+    const { replicas, keepMs } = this.#settings;
     const { stream, bucket, bucketStream } = this.#subjects;
     const settings = { retention: "limits", storage: "file", num_replicas: replicas };
     await this.#ensureStream({
@@ -62,21 +71,17 @@ export class JetStream {
     }
   }
 
-  /** The subjects that the stream takes; none when it does not exist. */
+  /** The subjects that the stream takes. One that is not there any more is made again: a server may have lost its disk. */
   async takenSubjects(): Promise<readonly string[]> {
-    try {
-      const { config } = await this.#ask(`STREAM.INFO.${this.#subjects.stream}`);
-      return (config as { subjects?: string[] }).subjects ?? [];
-    } catch (error) {
-      if (isRefusal(error, noSuchStream)) return [];
-      throw error;
-    }
+    await this.ensureStreams();
+    const { config } = await this.#ask(`STREAM.INFO.${this.#subjects.stream}`);
+    return (config as { subjects?: string[] }).subjects ?? [];
   }
 
-  /** The number of the last message in the stream. */
-  async lastSequence(): Promise<number> {
-    const { state } = await this.#ask(`STREAM.INFO.${this.#subjects.stream}`);
-    return (state as { last_seq: number }).last_seq;
+  /** When the stream was made, which tells it from one before that had its name, and the number of its last message. */
+  async look(): Promise<StreamLook> {
+    const { created, state } = await this.#ask(`STREAM.INFO.${this.#subjects.stream}`);
+    return { made: created as string, lastSequence: (state as { last_seq: number }).last_seq };
   }
 
   /** The last message of a subject in the bucket. */

@@ -5,7 +5,10 @@ import { nobodyAnswers, RefusedByJetStream, toUnavailable } from "./errors.ts";
 
 const reopenMsMin = 20;
 const reopenMsMax = 1_000;
-const nobody = new RefusedByJetStream(nobodyAnswers, "no stream or no JetStream answers");
+const nobody = new RefusedByJetStream(
+  nobodyAnswers,
+  "no stream answers; JetStream must be on (nats-server -js)",
+);
 
 /** What a {@link Line} works with. */
 export interface LineParts {

@@ -306,6 +306,15 @@ describe("starting", () => {
     }
   });
 
+  test("a server without JetStream says what it lacks", async ({ skip }) => {
+    const server = await ownServer(skip, { hasJetStream: false });
+    const error = await connectTo(server.url)
+      .start()
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "SAGAZ_BROKER_UNAVAILABLE" });
+    expect(String(error)).toContain("JetStream must be on");
+  });
+
   test("streams that cannot be made are told", async ({ skip }) => {
     const broker = connectTo(serverOr(skip).url, { stream: fresh("stream"), replicas: 3 });
     const error = await broker.start().catch((thrown: unknown) => thrown);
@@ -424,6 +433,23 @@ describe("a group", () => {
     await after.publish([toMessage("t", "first")]);
     const two = await listen(after, "t");
     await two.hasAll(["first"]);
+  });
+
+  test("goes on when the stream is gone while it is used: it is made again, and that is an outage", async ({
+    skip,
+  }) => {
+    const server = serverOr(skip);
+    const stream = fresh("stream");
+    const broker = await started(server.url, { stream });
+    const receiver = await listen(broker, "t");
+    await broker.publish(numbers(10).map((n) => toMessage("t", n)));
+    await receiver.hasAll(numbers(10));
+    const { ask } = await plain(server.url);
+    await ask(`STREAM.DELETE.${stream}`);
+    const again = () => broker.publish([toMessage("t", "again")]);
+    expect((await again())[0]?.code).toBe("SAGAZ_BROKER_UNAVAILABLE");
+    await expect.poll(async () => codesOf(await again()), patiently).toEqual([undefined]);
+    await receiver.hasAll(["again"]);
   });
 });
 

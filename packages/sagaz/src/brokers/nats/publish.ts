@@ -104,7 +104,7 @@ class Call {
     try {
       const taken = await this.#parts.jetStream.takenSubjects();
       const isTaken = taken.some((one) => covers(one, this.#toSubject(topic)));
-      return isTaken ? toUnavailable("no leader of the stream answers") : toUnknownTopic(topic);
+      return isTaken ? toUnavailable("the stream does not answer yet") : toUnknownTopic(topic);
     } catch (error) {
       return toUnavailable(error);
     }

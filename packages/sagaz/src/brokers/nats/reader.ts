@@ -12,12 +12,16 @@ export interface ReaderParts {
   readonly subject: string;
   /** The number of the first message that is wanted, or of the next one that there is. */
   readonly from: number;
+  /** When the stream was made in which that is. */
+  readonly made: string;
   /** For so long a request stays with the server when there are no messages. */
   readonly expiresMs: number;
   readonly answerTimeoutMs: number;
   readonly onMessage: (sequence: number, message: NatsMessage) => void;
   /** It can be asked for more. */
   readonly onReady: () => void;
+  /** The stream was made anew, and its numbers mean other messages: this reader is of no use any more. */
+  readonly onOtherStream: () => void;
 }
 
 /** A consumer at the server, as long as it is of use. */
@@ -70,7 +74,11 @@ export class Reader {
   }
 
   async #begin(): Promise<Consumer> {
-    const { line, jetStream, subject, answerTimeoutMs } = this.#parts;
+    const { line, jetStream, subject, answerTimeoutMs, made, onOtherStream } = this.#parts;
+    if ((await jetStream.look()).made !== made) {
+      onOtherStream();
+      throw new Error("the stream is another one");
+    }
     const name = await jetStream.createConsumer(subject, this.#next, forgottenMs + answerTimeoutMs);
     const consumer: Consumer = { name, ...line.listen((message) => this.#come(consumer, message)), sent: 0 };
     return consumer;

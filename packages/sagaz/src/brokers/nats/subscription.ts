@@ -162,10 +162,12 @@ export class NatsSubscription implements Subscription {
       jetStream,
       subject: subjects.message(tenure.topic),
       from: tenure.acked.place + 1,
+      made: tenure.made,
       expiresMs: this.#tendEveryMs,
       answerTimeoutMs,
       onMessage: (sequence, message) => this.#arrive(tenure, sequence, message),
       onReady: () => this.#takeTurn(),
+      onOtherStream: () => this.#tenures.drop(tenure),
     });
   }
 

@@ -7,6 +7,8 @@ import type { ReceivedMessage } from "../../ports/broker.ts";
  */
 export class Tenure {
   readonly topic: string;
+  /** When the stream was made. */
+  readonly made: string;
   /** Places are the numbers of messages in the stream. */
   readonly acked: AckedPrefix<ReceivedMessage, number>;
   /** The lease holds until then, by this process's monotonic clock. */
@@ -17,8 +19,9 @@ export class Tenure {
   /** While it is being written. */
   saving: Promise<void> | undefined;
 
-  constructor(topic: string, entry: { place: number; revision: number; validUntil: number }) {
+  constructor(topic: string, entry: { place: number; made: string; revision: number; validUntil: number }) {
     this.topic = topic;
+    this.made = entry.made;
     this.acked = new AckedPrefix(entry.place);
     this.savedPlace = entry.place;
     this.revision = entry.revision;

@@ -24,6 +24,8 @@ interface Entry {
   readonly reader: string | null;
   /** Everything up to this message is acknowledged. */
   readonly place: number;
+  /** When the stream was made in which that is. */
+  readonly made?: string;
 }
 
 /** An entry, and its revision: JetStream writes a new one only over the revision that the writer knows. */
@@ -63,6 +65,11 @@ export class Tenures {
     return performance.now() < tenure.validUntil ? "yes" : "not now";
   }
 
+  /** Ends one here, likewise. */
+  drop(tenure: Tenure): void {
+    if (this.#held.get(tenure.topic) === tenure) this.#held.delete(tenure.topic);
+  }
+
   /** Ends all here, and keeps the entries: the next `hold` begins anew with what is not acknowledged. */
   dropAll(): void {
     this.#held.clear();
@@ -84,10 +91,13 @@ export class Tenures {
     const entry = await this.#read(topic);
     if (!this.#mayTake(topic, entry)) return;
     // A stream that was made anew, or lost its end, counts again from there: better twice than never.
-    const place = entry.place > (await jetStream.lastSequence()) ? 0 : entry.place;
+    const { made, lastSequence } = await jetStream.look();
+    const isAnother = (entry.made ?? made) !== made || entry.place > lastSequence;
+    const place = isAnother ? 0 : entry.place;
     const validUntil = performance.now() + leaseMs; // counted from before it was asked for
-    const revision = await this.#write(topic, { reader: this.#token, place }, entry.revision);
-    if (revision !== undefined) this.#held.set(topic, new Tenure(topic, { place, revision, validUntil }));
+    const revision = await this.#write(topic, { reader: this.#token, place, made }, entry.revision);
+    if (revision !== undefined)
+      this.#held.set(topic, new Tenure(topic, { place, made, revision, validUntil }));
   }
 
   #mayTake(topic: string, { reader, revision }: Seen): boolean {
@@ -116,9 +126,10 @@ export class Tenures {
     do {
       const { place } = acked;
       const validUntil = performance.now() + this.#parts.leaseMs;
-      const revision = await this.#write(topic, { reader: this.#token, place }, tenure.revision);
+      const entry = { reader: this.#token, place, made: tenure.made };
+      const revision = await this.#write(topic, entry, tenure.revision);
       if (revision === undefined) {
-        if (this.#held.get(topic) === tenure) this.#held.delete(topic);
+        this.drop(tenure);
         return;
       }
       Object.assign(tenure, { revision, validUntil, savedPlace: place });
@@ -131,7 +142,7 @@ export class Tenures {
     await Promise.allSettled(
       tenures.map(async (tenure) => {
         await tenure.saving;
-        const entry = { reader: null, place: tenure.acked.place };
+        const entry = { reader: null, place: tenure.acked.place, made: tenure.made };
         await this.#write(tenure.topic, entry, tenure.revision);
       }),
     );

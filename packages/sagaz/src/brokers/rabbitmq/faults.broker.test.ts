@@ -115,6 +115,14 @@ test("a refused login is said without the password", async () => {
   await broker.stop();
 });
 
+test("a virtual host that is not there is named as what is wrong", async () => {
+  const broker = await createBroker(`${server.url}/nowhere`);
+  const error = await broker.start().catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code: "SAGAZ_BROKER_UNAVAILABLE" });
+  expect(String(error)).toContain("virtual host");
+  await broker.stop();
+});
+
 test("a server that is killed amid publishing has all that it has confirmed, in order, when it is back", async () => {
   const broker = await openBroker();
   // The second topic is there for the identity of the first one's queue: see `declareQueue`.
