@@ -13,22 +13,20 @@ function toPath({ place }: Snippet): string {
   return join(root, `${place.replace(":", ".")}.ts`);
 }
 
-function compile(all: readonly Snippet[]): string[] {
+function compile(all: readonly Snippet[], own?: object): string[] {
   const sources = new Map(all.map((snippet) => [toPath(snippet), `${snippet.code}\nexport {};\n`]));
   const { config } = ts.readConfigFile(join(root, "tsconfig.base.json"), ts.sys.readFile) as {
     config: { compilerOptions: object };
   };
-  const { options } = ts.convertCompilerOptionsFromJson(
-    {
-      ...config.compilerOptions,
-      noEmit: true,
-      types: ["node"],
-      rewriteRelativeImportExtensions: false,
-      noUnusedLocals: false,
-      noUnusedParameters: false,
-    },
-    root,
-  );
+  const ours = {
+    ...config.compilerOptions,
+    noEmit: true,
+    types: ["node"],
+    rewriteRelativeImportExtensions: false,
+    noUnusedLocals: false,
+    noUnusedParameters: false,
+  };
+  const { options } = ts.convertCompilerOptionsFromJson(own ?? ours, root);
   const host = ts.createCompilerHost(options);
   const { fileExists, readFile, getSourceFile } = host;
   host.fileExists = (path) => sources.has(path) || fileExists(path);
@@ -53,6 +51,12 @@ function toComplaint({ file, start, messageText }: ts.Diagnostic): string {
 
 test("every snippet compiles", () => {
   expect(compile(snippets)).toEqual([]);
+});
+
+test("the tutorial compiles with no more settings than it names", () => {
+  const tutorial = snippets.filter(({ place, runs }) => place.startsWith("docs/tutorials/") && runs);
+  const named = { target: "ES2022", types: ["node"], strict: true, module: "nodenext", noEmit: true };
+  expect(compile(looked(tutorial, "programs"), named)).toEqual([]);
 });
 
 test("a snippet that does not compile is found", () => {
