@@ -53,9 +53,21 @@ export function fromFields(topic: string, fields: readonly Buffer[]): ReceivedMe
   };
 }
 
+/** Texts, and what can be made one. */
 function toHeaders(json: string): Record<string, string> {
+  const found = parse(json);
+  if (Object.values(found).every((value) => typeof value === "string"))
+    return found as Record<string, string>;
+  const plain = Object.entries(found).filter(([, value]) =>
+    ["string", "number", "boolean"].includes(typeof value),
+  );
+  return Object.fromEntries(plain.map(([name, value]) => [name, String(value)]));
+}
+
+function parse(json: string): object {
   try {
-    return JSON.parse(json) as Record<string, string>;
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null ? value : {};
   } catch {
     return {};
   }

@@ -346,6 +346,33 @@ describe("a group", () => {
     ]);
   });
 
+  test.for([
+    ["null", {}],
+    ["[1]", { 0: "1" }],
+    ['{"ce_id":5,"ok":true,"no":null,"nor":{"a":1}}', { ce_id: "5", ok: "true" }],
+  ] as const)(
+    "gets headers that are no texts, %s, as the texts that can be made of them",
+    async (given, { skip }) => {
+      const server = serverOr(skip);
+      const broker = await started(server.url);
+      const topic = crypto.randomUUID();
+      const [headers, expected] = given;
+      await plain(server.url).xadd(
+        `sagaz:topic:${topic}`,
+        "*",
+        "key",
+        "k",
+        "headers",
+        headers,
+        "payload",
+        "p",
+      );
+      const receiver = await listen(broker, topic);
+      await expect.poll(() => receiver.messages.length, patiently).toBe(1);
+      expect(receiver.messages[0]?.headers).toEqual(expected);
+    },
+  );
+
   test("goes on when its topics are more than it may have unacknowledged", async ({ skip }) => {
     const broker = await started(serverOr(skip).url);
     const topics = numbers(5).map((n) => `${n}-${crypto.randomUUID()}`);
