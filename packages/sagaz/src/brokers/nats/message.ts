@@ -1,3 +1,4 @@
+import { REDRIVEN } from "../../core/delivery/redriven-row.ts";
 import type { BrokerMessage, ReceivedMessage } from "../../ports/broker.ts";
 import type { NatsMessage } from "./driver.ts";
 import { UnwritableHeader } from "./errors.ts";
@@ -16,14 +17,14 @@ const writableName = /^[!-9;-~]*$/;
 
 /**
  * What is not the payload, as it goes over the wire. An event's id is unique for its source, and one event may go to
- * several topics.
+ * several topics. What is redriven goes without: it is to come once more, however short the time since it was a dead letter.
  *
  * @throws UnwritableHeader.
  */
 export function writeHeaders({ topic, key, headers }: BrokerMessage): Uint8Array {
   let lines = `NATS/1.0\r\n${keyHeader}: ${toLine(key)}\r\n`;
   const { ce_id: id, ce_source: source = "" } = headers;
-  if (id !== undefined)
+  if (id !== undefined && headers[REDRIVEN] === undefined)
     lines += `${idHeader}: ${toLine(`${id.length}.${source.length}:${id} ${source} ${topic}`)}\r\n`;
   for (const name of Object.keys(headers)) {
     if (!writableName.test(name)) throw new UnwritableHeader(name);

@@ -1,7 +1,7 @@
 import type { OutboxRow } from "./outbox-event.ts";
 
-/** Headers of an event that is published again after it was a dead letter. */
-const REDRIVEN = "sagaz-redriven";
+/** Header of an event that is published again after it was a dead letter. */
+export const REDRIVEN = "sagaz-redriven";
 /** The consumer for which it is published again; all others have no need of it. */
 export const REDRIVEN_FOR = "sagaz-redriven-for";
 

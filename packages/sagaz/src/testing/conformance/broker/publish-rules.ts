@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { REDRIVEN } from "../../../core/delivery/redriven-row.ts";
 import { isSagaError } from "../../../core/errors.ts";
 import type { SagaError } from "../../../core/errors.ts";
 import type { BrokerMessage } from "../../../ports/broker.ts";
@@ -57,6 +58,18 @@ export const publishRules: readonly BrokerRule[] = [
     deepEqual(await publishing, [undefined]);
     payload.fill(0);
     deepEqual(await receiver.has(1), ["as it was"]);
+  }),
+
+  rule("publish: an event that is redriven arrives, however lately it has arrived before", async (t) => {
+    const topic = await t.topic();
+    const receiver = await new Receiver().listen(t.broker, { group: fresh("group"), topics: [topic] });
+    const headers = { ce_id: fresh("event"), ce_source: "shop" };
+    const redriven = { ...headers, [REDRIVEN]: "true" };
+    const event = { topic, key: "k", headers, payload: "first" };
+    deepEqual(await t.broker.publish([event]), [undefined]);
+    for (const payload of ["redriven", "and again"])
+      deepEqual(await t.broker.publish([{ ...event, headers: redriven, payload }]), [undefined]);
+    deepEqual(await receiver.has(3), ["first", "redriven", "and again"]);
   }),
 
   rule("publish: messages of one key keep their order, in one call and from call to call", async (t) => {
