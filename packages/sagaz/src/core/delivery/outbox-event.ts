@@ -156,6 +156,13 @@ function checkText(what: string, text: unknown, lengthMax: number): string {
   return text;
 }
 
+/** Tells whether an event can have this as its correlation id, or its trace: what others have written need not be so. */
+export function canCarry(text: string): boolean {
+  return (
+    text.length > 0 && text.length <= EVENT_LIMITS.keyLengthMax && !hasControls(text) && text.isWellFormed()
+  );
+}
+
 function optional(what: string, text: string | undefined): string | null {
   return text === undefined ? null : checkText(what, text, EVENT_LIMITS.keyLengthMax);
 }

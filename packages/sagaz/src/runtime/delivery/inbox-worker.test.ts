@@ -147,6 +147,17 @@ describe("a message that fails", () => {
     expect(worker.counts.failed).toBe(2);
   });
 
+  test("with an id that is too long is a dead letter under a shorter one, the same each time", async () => {
+    const town = new Town();
+    const worker = await town.started();
+    const [one, other] = ["1", "2"].map((end) => `k/${"x".repeat(5_000)}${end}`);
+    await town.send(one ?? "", other ?? "", one ?? "", "k/1");
+    await town.until(() => worker.counts.dead === 3 && worker.counts.processed === 1);
+    const { letters } = await town.storage.deadLetters.list({ limit: 10 });
+    expect(new Set(letters.map(({ event }) => event.eventId)).size).toBe(2);
+    for (const { event } of letters) expect(event.eventId.length).toBeLessThanOrEqual(200);
+  });
+
   test("later succeeds, before what follows it in its key", async () => {
     const town = new Town();
     let left = 3;
@@ -219,6 +230,28 @@ test("an event that is a dead letter of two consumers is redriven for one, and l
   }
   await town.until(() => town.handled.length === 2);
   expect(town.handled.toSorted()).toEqual(["audit", "billing"]);
+});
+
+test("what no event can carry on is left out of what a handler publishes", async () => {
+  const town = new Town();
+  const worker = await town.started({
+    handle: (_, { publish }) => publish({ topic: "u", type: "e", payload: null }),
+  });
+  await town.broker.start();
+  const headers = { ce_id: "1", ce_type: "e", "correlation-id": "x".repeat(501), traceparent: "a\nb" };
+  await town.broker.publish([{ topic: "t", key: "k", headers, payload: "{}" }]);
+  await town.until(() => worker.counts.processed === 1);
+  const { epoch } = await town.storage.leases.register({ workerName: "w", leaseMs: 5_000, definitions: [] });
+  const { shards } = await town.storage.outbox.balance(epoch);
+  const events = await town.storage.outbox.take({
+    epoch,
+    shards,
+    limit: 9,
+    inFlight: [],
+    held: [],
+    again: undefined,
+  });
+  expect(events).toMatchObject([{ correlationId: "1", traceparent: null }]);
 });
 
 describe("an outage", () => {

@@ -1,11 +1,11 @@
-import { correlationOf, fromMessage } from "../../core/delivery/envelope.ts";
+import { correlationOf } from "../../core/delivery/envelope.ts";
+import { canCarry } from "../../core/delivery/outbox-event.ts";
 import { REDRIVEN_FOR } from "../../core/delivery/redriven-row.ts";
 import { isSagaError, SagaError } from "../../core/errors.ts";
 import type { SagaErrorCode } from "../../core/errors.ts";
 import { givenOptions, splitOptions, PARTS, type Wanted } from "../../core/given-options.ts";
 import type { MessageInlet, ReceivedMessage, Subscription } from "../../ports/broker.ts";
 import { consoleLog } from "../../ports/log.ts";
-import type { ConsumersDeadLetter } from "../../ports/dead-letters.ts";
 import { Maintenance } from "../maintenance.ts";
 import { OneLife } from "../one-life.ts";
 import { keepTrying } from "../patience.ts";
@@ -15,6 +15,7 @@ import { ConsumerInbox, INBOX_WANTED } from "./consumer-inbox.ts";
 import type { BatchResult, ConsumerInboxOptions, InboxHandler, InboxMessage } from "./consumer-inbox.ts";
 import { HeldKeys } from "./held-keys.ts";
 import { Rest } from "./rest.ts";
+import { toDeadLetter } from "./to-dead-letter.ts";
 import type { Log } from "../../ports/log.ts";
 
 /** How messages are consumed. Times are milliseconds. */
@@ -348,7 +349,10 @@ function keyOf({ overtakes, received: { topic, key } }: Waiting): string {
   return `${overtakes ? "ahead" : ""} ${topic} ${key}`;
 }
 
-/** A payload that is no JSON, though it says so, is handed over as it came: its handler will say what it lacks. */
+/**
+ * A payload that is no JSON, though it says so, is handed over as it came: its handler will say what it lacks. A correlation id or
+ * a trace that no event can have is left out: what the handler publishes would be refused for it.
+ */
 function toInboxMessage(received: ReceivedMessage): InboxMessage {
   const { topic, key, headers } = received;
   return {
@@ -357,10 +361,14 @@ function toInboxMessage(received: ReceivedMessage): InboxMessage {
     eventType: headers["ce_type"] ?? "",
     payload: toPayload(received),
     key,
-    correlationId: correlationOf(headers),
-    traceparent: headers["traceparent"],
+    correlationId: carried(correlationOf(headers)),
+    traceparent: carried(headers["traceparent"]),
     redrivenFor: headers[REDRIVEN_FOR],
   };
+}
+
+function carried(text: string | undefined): string | undefined {
+  return text !== undefined && canCarry(text) ? text : undefined;
 }
 
 function toPayload({ headers, payload }: ReceivedMessage): unknown {
@@ -371,22 +379,4 @@ function toPayload({ headers, payload }: ReceivedMessage): unknown {
   } catch {
     return payload;
   }
-}
-
-function toDeadLetter(
-  { received, attempts }: Waiting,
-  around: {
-    readonly error: SagaError;
-    readonly consumerName: string;
-    readonly now: number;
-    readonly newId: () => string;
-  },
-): ConsumersDeadLetter {
-  const { error, consumerName, now, newId: makeId } = around;
-  const { event: carried, createdAt = now } = fromMessage(received);
-  // Without an id of its own it would pass for any other one that has none.
-  const event = carried.eventId === "" ? { ...carried, eventId: `without-id-${makeId()}` } : carried;
-  const cause = error.cause instanceof Error ? error.cause : error;
-  const stack = cause.stack ?? null;
-  return { consumerName, event, createdAt, attempts, code: error.code, error: error.message, stack };
 }

@@ -4,6 +4,7 @@ import { InMemoryBroker } from "../../brokers/memory/index.ts";
 import { saga } from "../../core/definition/builder.ts";
 import { unchecked } from "../../core/definition/standard-schema.ts";
 import { fail } from "../../core/decide/outcome.ts";
+import type { ReplyMessage } from "../../core/participant/messages.ts";
 import { silentLog } from "../../ports/log.ts";
 import { InMemoryStorage } from "../../storage/memory/index.ts";
 import { participantRules, toTitle } from "../../testing/index.ts";
@@ -246,6 +247,85 @@ describe("with an orchestrator", () => {
   test("a saga with commands says where replies go", () => {
     const make = () => new SagaOrchestrator({ storage: new InMemoryStorage(), sagas: [order] });
     expect(make).toThrow(expect.objectContaining({ code: "SAGAZ_INVALID_OPTION" }));
+  });
+});
+
+describe("a command that cannot be answered", () => {
+  const good = {
+    sagaId: "s",
+    step: "reserve",
+    command: "reserve",
+    direction: "do",
+    round: 0,
+    attempt: 1,
+    effect: "s/reserve",
+    idempotencyKey: "s/reserve/do/0",
+    replyTo: "replies",
+    payload: null,
+  };
+
+  /** Sends a command and another one of the same key after it; answers the replies, once that is done. */
+  async function ask(command: object, handler: () => void, headers: Readonly<Record<string, string>> = {}) {
+    const done: unknown[] = [];
+    const reserve = {
+      do: ({ command: { effect } }: { command: { effect: string } }) => {
+        if (effect === good.effect) handler();
+        done.push(effect);
+      },
+    };
+    const { broker, storage } = await startService({ reserve }, { attemptsMax: 1 });
+    const replies: ReplyMessage[] = [];
+    await broker.start();
+    onTestFinished(() => broker.stop());
+    await broker.subscribe({
+      group: "g",
+      topics: ["replies"],
+      unackedMax: 10,
+      handle: (some) =>
+        replies.push(
+          ...some.map(({ payload }) => JSON.parse(Buffer.from(payload).toString()) as ReplyMessage),
+        ),
+    });
+    const toMessage = (id: string, body: object, more: Readonly<Record<string, string>>) => {
+      const all = { ce_id: id, ce_type: "sagaz.command.v1", ...more };
+      return { topic: "inventory-commands", key: "k", headers: all, payload: JSON.stringify(body) };
+    };
+    await broker.publish([
+      toMessage("1", { ...good, ...command }, headers),
+      toMessage("2", { ...good, effect: "next" }, {}),
+    ]);
+    await waitUntil("the next one is done", () => done.includes("next"));
+    await waitUntil("that is answered", () => replies.some(({ outcome }) => outcome === "done"));
+    return { replies, letters: (await storage.deadLetters.list({ limit: 9 })).letters };
+  }
+
+  test.each<[string, object]>([
+    ["its topic for replies is none", { replyTo: "no topic!" }],
+    ["its URL for replies has a password", { replyTo: "http://user:pass@host/" }],
+    ["no event can have its saga's id as a key", { sagaId: "x".repeat(501) }],
+  ])("because %s is a dead letter, and its key goes on", async (_, command) => {
+    const { replies, letters } = await ask(command, () => {});
+    expect(replies).toHaveLength(1);
+    expect(letters.map(({ code }) => code)).toEqual(["SAGAZ_INVALID_EVENT"]);
+  });
+
+  test("with all that its handler says: the reply has the beginning of it", async () => {
+    const much = "x".repeat(2_000_000);
+    const thrown = await ask({}, () => {
+      throw new Error(much);
+    });
+    expect(thrown.replies.map(({ outcome }) => outcome)).toEqual(["unknown", "done"]);
+    const failed = await ask({}, () => {
+      throw fail(much);
+    });
+    expect(failed.replies.map(({ outcome }) => outcome)).toEqual(["failed", "done"]);
+    expect(failed.replies[0]?.error?.message).toHaveLength(2_000);
+  });
+
+  test("with its correlation id and its trace is answered without them", async () => {
+    const headers = { "correlation-id": "x".repeat(501), traceparent: "x".repeat(501) };
+    const { replies } = await ask({}, () => {}, headers);
+    expect(replies.map(({ outcome }) => outcome)).toEqual(["done", "done"]);
   });
 });
 

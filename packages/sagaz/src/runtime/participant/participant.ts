@@ -9,6 +9,7 @@ import { COMMAND_TYPE, REPLY_TYPE, toCommand } from "../../core/participant/mess
 import type { CommandMessage, ReplyError, ReplyMessage } from "../../core/participant/messages.ts";
 import { judge, remember } from "../../core/participant/standing.ts";
 import type { Answer, Judgement, Standing } from "../../core/participant/standing.ts";
+import { consoleLog } from "../../ports/log.ts";
 import { attemptIn } from "../delivery/business-attempt.ts";
 import type { InboxContext, InboxMessage } from "../delivery/consumer-inbox.ts";
 import { InboxWorker, RECEIVER_WANTED } from "../delivery/inbox-worker.ts";
@@ -168,13 +169,25 @@ export class Participant {
     return kept === undefined ? { outcome: "done" } : { outcome: "done", result: kept };
   }
 
-  /** Who asked hears that nobody knows: in a transaction of its own, as the handler's was taken back. */
+  /** Who asked hears that nobody knows. One who cannot be told, since no event goes where he says, keeps nothing else waiting. */
   async #giveUp(message: InboxMessage, error: SagaError): Promise<void> {
-    const { name, storage, clock = systemClock, chance = systemChance } = this.#options;
+    const { name: participant, log = consoleLog } = this.#options;
     const command = readable(message.payload);
     if (message.eventType !== COMMAND_TYPE || !command) return;
     const outcome = error.code === "SAGAZ_INVALID_COMMAND" ? "refused" : "unknown";
-    const event = toReply(command, { outcome, error: { message: error.message, code: error.code } });
+    const text = error.message.slice(0, LIMITS.errorTextMax);
+    try {
+      await this.#tell(message, toReply(command, { outcome, error: { message: text, code: error.code } }));
+    } catch (reason) {
+      if (!isSagaError(reason) || reason.retryable) throw reason;
+      const { eventId } = message;
+      log.error("sagaz: who asked cannot be told", { participant, eventId, error: reason.message });
+    }
+  }
+
+  /** In a transaction of its own, as the handler's was taken back. */
+  async #tell(message: InboxMessage, event: OutboxEvent): Promise<void> {
+    const { name, storage, clock = systemClock, chance = systemChance } = this.#options;
     const row = toOutboxRow(event, {
       newId: () => newId(clock.now(), chance),
       source: `/sagaz/${name}`,
@@ -218,7 +231,7 @@ function toReply(
 
 function toReplyError({ message, details }: { message: string; details?: unknown }): ReplyError {
   const bytesMax = LIMITS.errorDetailsBytesMax;
-  const text = message === "" ? "the business said no" : message;
+  const text = message === "" ? "the business said no" : message.slice(0, LIMITS.errorTextMax);
   if (details === undefined) return { message: text };
   try {
     return { message: text, details: keepJson(details, { what: "the details of the failure", bytesMax }) };
