@@ -343,6 +343,18 @@ describe("several workers", () => {
     expect(active.length).toBeGreaterThan(1);
   });
 
+  test("leave out one that has never reached the broker", async () => {
+    const town = new Town();
+    class UnreachableBroker extends InMemoryBroker {
+      override start = () => Promise.reject(new Error("wrong password"));
+    }
+    await town.started({ broker: new UnreachableBroker() });
+    await town.started();
+    await town.write(...Array.from({ length: 200 }, (_, n) => `k${n}/1`));
+    await town.untilEmpty();
+    expect(town.broker.taken).toHaveLength(200);
+  });
+
   test("go on without one that is fenced, which drops what it has and comes back", async () => {
     const town = new Town();
     const first = await town.started();

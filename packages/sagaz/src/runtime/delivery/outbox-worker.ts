@@ -105,7 +105,9 @@ export class OutboxWorker {
   readonly #cdc: CdcDelivery | undefined;
   #relay: Relay | undefined;
   #unlisten: (() => void) | undefined;
-  #brokerUp: Promise<unknown> | undefined;
+  #brokerUp: Promise<boolean> | undefined;
+  /** Until then it takes no keys: others may reach the broker. */
+  #mayRelay = false;
 
   constructor(options: OutboxWorkerOptions) {
     this.#options = {
@@ -153,9 +155,7 @@ export class OutboxWorker {
       clock,
       slotWalBytesMax,
       epoch: () => this.#lease.epoch,
-      balance: async () => {
-        if (this.#relay) await this.#balance(this.#relay, this.#lease.epoch);
-      },
+      balance: () => this.#balance(),
     });
   }
 
@@ -198,12 +198,17 @@ export class OutboxWorker {
   #begin(epoch: number): void {
     this.#relay?.close();
     this.#relay = new Relay({ ...this.#relayParts(), epoch });
-    void this.#brokerUp?.then(() => {
-      this.#relay?.start();
-      this.#cdc?.start();
+    void this.#brokerUp?.then((isUp) => {
+      if (isUp && !this.#stopping) this.#goOn();
     });
+  }
+
+  #goOn(): void {
+    this.#mayRelay = true;
+    this.#relay?.start();
     // Who may read looks first whether it can: the next heartbeat shares the shards out if not.
-    if (!this.#cdc) void this.#balance(this.#relay, epoch);
+    if (this.#cdc) this.#cdc.start();
+    else void this.#balance();
   }
 
   #relayParts(): Omit<RelayParts, "epoch" | "outbox"> & { readonly outbox: OutboxStorage } {
@@ -230,13 +235,15 @@ export class OutboxWorker {
     } catch (error) {
       log.warn("sagaz: the sweep failed; the next one will do", { error: String(error) });
     }
-    if (this.#relay) await this.#balance(this.#relay, this.#lease.epoch);
+    if (this.#mayRelay) await this.#balance();
   }
 
-  async #balance(relay: Relay, epoch: number): Promise<void> {
+  async #balance(): Promise<void> {
     const { storage, log } = this.#options;
+    const relay = this.#relay;
+    if (!relay) return;
     try {
-      const { shards, share } = await storage.outbox.balance(epoch);
+      const { shards, share } = await storage.outbox.balance(this.#lease.epoch);
       relay.hold(shards, share);
     } catch (error) {
       log.warn("sagaz: the shards could not be shared out; the next heartbeat will do", {
