@@ -37,7 +37,13 @@ export class Hints {
       onPayload: (payload) => this.#hear(payload),
       // While nobody listened, anything may have been said.
       onConnected: () => this.#pass(["work", "mail", "ended", "outbox"]),
-      onNotice,
+      onNotice: (notice) => {
+        try {
+          onNotice(notice);
+        } catch {
+          // A notice may be lost: a listener's trouble is its own.
+        }
+      },
     });
   }
 

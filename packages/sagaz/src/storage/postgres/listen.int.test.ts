@@ -1,3 +1,4 @@
+import pg from "pg";
 import { expect, inject, onTestFinished, test } from "vitest";
 import { append, begin, openRoom, register, toEntry } from "../../../../../tests/storage/postgres-room.ts";
 import { startFaultProxy } from "../../../../../tools/servers/fault-proxy.ts";
@@ -5,6 +6,7 @@ import { findPgBouncer, startPgBouncer } from "../../../../../tools/servers/pgbo
 import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
 import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import type { Hint, SagaStorage } from "../../ports/storage.ts";
+import { PostgreSQLStorage } from "./index.ts";
 import { claimIds, released, toMail, toStart } from "../../testing/conformance/storage/material.ts";
 
 async function newDatabase(name: string): Promise<string> {
@@ -104,6 +106,23 @@ test("a pool without a connection to spare polls, and says so", async () => {
   onTestFinished(room.close);
   onTestFinished(room.storage.listen(() => {}));
   expect(room.notices).toEqual(["the pool has 5 connections; with 6 sagaz could LISTEN, now it polls"]);
+});
+
+test("what hears of it may throw: its trouble is its own", async () => {
+  const pool = new pg.Pool({ connectionString: await newDatabase("thrown"), max: 5 });
+  const notices: string[] = [];
+  const onNotice = (notice: string) => {
+    notices.push(notice);
+    throw new Error("the listener's own");
+  };
+  const storage = new PostgreSQLStorage({ pool, onNotice });
+  onTestFinished(async () => {
+    await storage.stop();
+    await pool.end();
+  });
+  onTestFinished(storage.listen(() => {}));
+  await storage.start();
+  expect(notices).toHaveLength(1);
 });
 
 test("behind a pooler in transaction mode everything works, and LISTEN is found to be silent", async ({
