@@ -1,6 +1,6 @@
 import pg from "pg";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
-import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
+import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
 import { toOutboxRow } from "../../core/delivery/outbox-event.ts";
 import { PostgreSQLStorage, type PostgreSQLStorageOptions } from "./index.ts";
 
@@ -9,8 +9,9 @@ const longAgo = Date.UTC(2026, 0, 10, 12);
 const shards = Array.from({ length: 64 }, (_, shard) => shard);
 
 /** A storage that has written events to publish on 10 January, and one day each before and after. */
-async function open(options: Partial<PostgreSQLStorageOptions> = {}) {
-  const { url } = await createDatabase(inject("postgresUrl"), { name: "days" });
+async function open(options: Partial<PostgreSQLStorageOptions> = {}, settings = "") {
+  const { name, url } = await createDatabase(inject("postgresUrl"), { name: "days" });
+  await runSql(url, settings.replaceAll("set ", `alter database ${name} set `));
   const pool = new pg.Pool({ connectionString: url, max: 12 });
   const clock = { now: longAgo };
   const storage = new PostgreSQLStorage({ pool, now: () => clock.now, ...options });
@@ -87,6 +88,27 @@ describe("old days of the outbox's log", () => {
     await storage.upkeep.maintain();
     expect(await days()).toEqual([]);
   });
+
+  test.each(["SQL, DMY", "Postgres", "German", "ISO"])(
+    "begin and end at midnight in UTC, with times in the style of %s and wherever the database is",
+    async (style) => {
+      // "IST" is the time of India there, and is read as that of Israel.
+      const settings = `set timezone = 'Asia/Kolkata'; set datestyle = '${style}'`;
+      const { clock, storage, send, days, url } = await open({}, settings);
+      await send("9", "10", "11");
+      clock.now = Date.UTC(2026, 0, 10) + 30 * dayMs - 1;
+      await storage.upkeep.maintain();
+      expect(await days()).toEqual(expect.arrayContaining(all));
+      const bound = `select pg_get_expr(relpartbound, oid) as bound from pg_class where relname = 'saga_outbox_2026_01_10'`;
+      const [, , seen] = await runSql(url, "set datestyle = 'ISO'", "set timezone = 'UTC'", bound);
+      expect(seen?.rows).toEqual([
+        { bound: "FOR VALUES FROM ('2026-01-10 00:00:00+00') TO ('2026-01-11 00:00:00+00')" },
+      ]);
+      clock.now += 1;
+      await storage.upkeep.maintain();
+      expect((await days())[0]).toBe("saga_outbox_2026_01_10");
+    },
+  );
 
   test("are kept as tables of their own with `archive`", async () => {
     const { clock, storage, send, sql } = await open({ outboxKeptDays: 34, oldOutboxDays: "archive" });

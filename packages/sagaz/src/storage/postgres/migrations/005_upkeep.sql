@@ -30,8 +30,8 @@ language sql volatile as $$
 $$;
 
 -- Makes those that are missing; twice does no harm. A partition is made beside its table and attached: that holds up
--- neither writers nor readers.
-create function {{schema}}.ensure_partitions(p_now timestamptz) returns integer language plpgsql as $$
+-- neither writers nor readers. Other styles than ISO write a time with the name of its zone, and "IST" is read as Israel's.
+create function {{schema}}.ensure_partitions(p_now timestamptz) returns integer language plpgsql set datestyle = 'ISO' as $$
 declare
   v_made integer := 0;
   m record;

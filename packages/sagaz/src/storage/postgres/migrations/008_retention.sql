@@ -26,6 +26,11 @@ returns table (name text, state text, from_time timestamptz, to_time timestamptz
     where (p.start + p_width) at time zone 'UTC' <= p_before
 $$;
 
+-- A time as every session reads it, whatever its settings.
+create function {{schema}}.plain_time(p_at timestamptz) returns text language sql immutable as $$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')
+$$;
+
 -- What makes a partition leave its table. It runs by itself: "concurrently" holds up neither writers nor readers, which a
 -- drop of a partition would. Null when it has left.
 create function {{schema}}.leave_statement(p_table text, p_name text, p_state text) returns text language sql immutable as $$
@@ -36,7 +41,7 @@ $$;
 
 -- Brings a partition back that has left.
 create function {{schema}}.bring_back(p_table text, p_name text, p_from timestamptz, p_to timestamptz) returns void
-language plpgsql as $$
+language plpgsql set datestyle = 'ISO' as $$
 begin
   execute format('alter table {{schema}}.%I attach partition {{schema}}.%I for values from (%L) to (%L)',
     p_table, p_name, p_from, p_to);

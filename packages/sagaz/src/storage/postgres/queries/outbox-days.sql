@@ -1,6 +1,6 @@
 -- Old days of the outbox's log of which nothing waits to be sent, with the statement that makes each of them leave.
 -- name: oldOutboxDays
-select o.name, o.from_time::text as "from", o.to_time::text as "to",
+select o.name, {{schema}}.plain_time(o.from_time) as "from", {{schema}}.plain_time(o.to_time) as "to",
     {{schema}}.leave_statement('saga_outbox', o.name, o.state) as leave
   from {{schema}}.old_partitions('saga_outbox', '1 day',
     coalesce($1::timestamptz, clock_timestamp()) - $2::integer * interval '1 day') o

@@ -1,7 +1,7 @@
 -- Old months of sagas that nobody needs, with the statements that make each of them leave. Where one of its tables has begun to
 -- leave, a month is gone on with, whatever it holds: it is looked at once more when both have left.
 -- name: oldSagaMonths
-select right(s.name, 7) as month, s.from_time::text as "from", s.to_time::text as "to",
+select right(s.name, 7) as month, {{schema}}.plain_time(s.from_time) as "from", {{schema}}.plain_time(s.to_time) as "to",
     {{schema}}.leave_statement('saga_executions', s.name, s.state) as leave_sagas,
     {{schema}}.leave_statement('saga_events', e.name, e.state) as leave_events
   from {{schema}}.old_partitions('saga_executions', '1 month',
