@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import type { Socket } from "node:net";
 import path from "node:path";
 import { inspect } from "node:util";
 import { connect } from "amqplib";
@@ -191,6 +192,30 @@ test("a stop lets publishing finish, but not for ever", async () => {
   const [unavailable, heldBack] = ["SAGAZ_BROKER_UNAVAILABLE", "SAGAZ_BROKER_HELD_BACK"];
   const codes = batch.slice(0, 150).map((_, n) => (n < 100 ? unavailable : heldBack));
   expect(codesOf(await unfinished)).toEqual(codes);
+});
+
+test("a stop leaves nothing behind that would keep the process alive, also when the server does not answer", async () => {
+  const open = new Set<object>();
+  const broker = await openBroker({
+    answerTimeoutMs: 500,
+    connect: async (options) => {
+      const connection = await connect(server.url, options);
+      const { stream } = (connection as unknown as { connection: { stream: Socket } }).connection;
+      open.add(connection).add(stream);
+      connection.on("close", () => open.delete(connection)); // its heartbeats have ended
+      stream.on("close", () => open.delete(stream));
+      return connection;
+    },
+  });
+  await listen(broker, "g", "left");
+  expect(open.size).toBe(4);
+  await server.pause();
+  try {
+    await broker.stop();
+    await waitUntil("both connections are closed", () => open.size === 0);
+  } finally {
+    await server.resume();
+  }
 });
 
 test("a connection to receive by that cannot be had is an outage, and tried anew the next time", async () => {

@@ -49,7 +49,7 @@ export class Link {
     this.#connection = undefined;
     this.#tell();
     await this.#dialling?.catch(ignore);
-    if (connection) await within(goodbye, connection.close()).catch(ignore);
+    if (connection) await part(connection);
   }
 
   /** The open connection. @throws SagaError `SAGAZ_BROKER_UNAVAILABLE` when there is none, or it takes no messages. */
@@ -69,7 +69,7 @@ export class Link {
   drop(connection: AmqpConnection, why: string): void {
     if (this.#blocked !== undefined) return;
     this.#lose(connection, why);
-    connection.close().catch(ignore);
+    void part(connection);
   }
 
   /** Asks the server for a sign of life; answers what is wrong. */
@@ -91,7 +91,7 @@ export class Link {
       connect({ timeout, noDelay: true, keepAlive: true }).then((connection) => {
         this.#listenTo(connection);
         if (isLate || signal.aborted) {
-          connection.close().catch(ignore);
+          void part(connection);
           throw new Error("it was stopped");
         }
         this.#connection = connection;
@@ -137,4 +137,11 @@ export class Link {
   #tell(): void {
     for (const resolve of this.#waiting.splice(0)) resolve(this.#connection);
   }
+}
+
+/** Who does not answer the farewell is left without: its socket, and its heartbeats, would keep the process alive. */
+async function part(connection: AmqpConnection): Promise<void> {
+  await within(goodbye, connection.close()).catch((error: unknown) => {
+    connection.connection?.stream?.destroy?.(error as Error);
+  });
 }
