@@ -142,6 +142,7 @@ export class Link {
 /** Who does not answer the farewell is left without: its socket, and its heartbeats, would keep the process alive. */
 async function part(connection: AmqpConnection): Promise<void> {
   await within(goodbye, connection.close()).catch((error: unknown) => {
-    connection.connection?.stream?.destroy?.(error as Error);
+    const { stream } = (connection.connection ?? {}) as { stream?: { destroy?(error: Error): unknown } };
+    stream?.destroy?.(error as Error);
   });
 }

@@ -243,10 +243,11 @@ test("what no event can carry on is left out of what a handler publishes", async
   await town.until(() => worker.counts.processed === 1);
   const { epoch } = await town.storage.leases.register({ workerName: "w", leaseMs: 5_000, definitions: [] });
   const { shards } = await town.storage.outbox.balance(epoch);
-  const events = await town.storage.outbox.take({
+  const { events } = await town.storage.outbox.take({
     epoch,
     shards,
     limit: 9,
+    bytesMax: 1_000_000,
     inFlight: [],
     held: [],
     again: undefined,

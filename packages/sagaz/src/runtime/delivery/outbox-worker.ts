@@ -199,7 +199,7 @@ export class OutboxWorker {
     this.#relay?.close();
     this.#relay = new Relay({ ...this.#relayParts(), epoch });
     void this.#brokerUp?.then((isUp) => {
-      if (isUp && !this.#stopping) this.#goOn();
+      if (isUp && !this.#life.isOver) this.#goOn();
     });
   }
 
