@@ -38,13 +38,15 @@ test("a process of another user counts as running", () => {
 test("a zombie still has its pid but does not run (Linux)", async ({ skip }) => {
   skip(!isLinux, "only Linux tells");
   // The shell turns into `sleep`, which never collects its dead child.
-  const parent = spawn("/bin/sh", ["-c", 'sleep 0 & echo "$!"; exec sleep 60'], {
+  const parent = spawn("/bin/sh", ["-c", 'sleep 60 & echo "$!"; exec sleep 60'], {
     stdio: ["ignore", "pipe", "ignore"],
   });
   const line = await new Promise<string>((resolve) =>
     parent.stdout.once("data", (part: Buffer) => resolve(part.toString())),
   );
   const zombie = Number(line);
+  await vi.waitUntil(() => findProgramName(Number(parent.pid)) === "sleep", { timeout: 10_000 });
+  process.kill(zombie, "SIGKILL");
   await vi.waitUntil(() => !isPidRunning(zombie), { timeout: 10_000 });
   expect(isPidTaken(zombie)).toBe(true);
   parent.kill("SIGKILL");
