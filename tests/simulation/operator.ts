@@ -38,24 +38,25 @@ export class Operator {
     this.#chance = simulation.chance.fork();
   }
 
-  /** Asks one thing of one saga. */
+  /** Asks one thing of any saga. */
   disturb(): void {
     const { rows } = this.#simulation.storage;
     const [first] = rows;
     if (!first) return;
     const { sagaId } = this.#chance.pick([first, ...rows.slice(1)]);
-    this.#ask(sagaId);
+    this.ask(sagaId);
   }
 
   /** Looks after all sagas that wait for a person. */
   tidyUp(): void {
     for (const row of this.#simulation.storage.rows) {
       if (row.paused) this.#send(row.sagaId, "resume", (sagas, reason) => sagas.resume(row.sagaId, reason));
-      else if (row.status === "parked") this.#ask(row.sagaId);
+      else if (row.status === "parked") this.ask(row.sagaId);
     }
   }
 
-  #ask(sagaId: string): void {
+  /** Asks one thing of this saga. */
+  ask(sagaId: string): void {
     const state = this.#state(sagaId);
     if (this.#chance.happens(0.35)) return this.#signal(sagaId);
     if (state.status === "parked") return this.#unpark(sagaId, state);

@@ -1,3 +1,4 @@
+import { LIMITS } from "../../packages/sagaz/src/core/definition/policies.ts";
 import type { SagaDefinition } from "../../packages/sagaz/src/core/definition/definition.ts";
 import { Simulation } from "../../packages/sagaz/src/testing/simulator/simulation.ts";
 import type { SimulatedProcess } from "../../packages/sagaz/src/testing/simulator/simulated-process.ts";
@@ -27,7 +28,12 @@ export async function runSeed(seed: number): Promise<Outcome> {
         if (kind !== "do") return;
         participants.sent(ctx.idempotencyKey);
         const kills = manners.get(`${definition.name}/${step.name}`)?.kills ?? 0;
-        if (kills > 0 && chance.happens(kills)) simulation.crash(process);
+        if (kills === 0 || !chance.happens(kills)) return;
+        simulation.crash(process);
+        // Somebody asks something of the next process, which is to give the saga up and lives to read it.
+        const { adoptions = 0 } = simulation.storage.row(ctx.sagaId) ?? {};
+        if (adoptions + 1 === LIMITS.adoptionsMax && chance.happens(0.5))
+          simulation.clock.setTimer(chance.below(1_000), () => operator.ask(ctx.sagaId));
       },
       arrives: (call) => {
         if (call.kind === "do") participants.arrived(call.ctx.idempotencyKey);
