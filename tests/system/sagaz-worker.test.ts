@@ -10,7 +10,7 @@ import { PostgreSQLStorage } from "sagaz/postgres";
 import { fromPg } from "sagaz/transactions";
 import { afterAll, beforeAll, expect, inject, onTestFinished, test, type TestContext } from "vitest";
 import { answering, HttpDestination } from "../../tools/servers/http-destination.ts";
-import { createDatabase } from "../../tools/servers/postgres-databases.ts";
+import { createDatabase, runSql } from "../../tools/servers/postgres-databases.ts";
 import { findRedis, startRedis } from "../../tools/servers/redis.ts";
 import type { TestBroker } from "../../tools/servers/scratch-broker.ts";
 import { waitUntil } from "../../tools/servers/wait-until.ts";
@@ -172,6 +172,22 @@ test("is not ready while the broker is away, and goes on when it is back", async
   await waitUntil("it is ready again", () => worker.isReady());
   expect(await worker.metric("outbox_outages_total")).toBeGreaterThan(0);
   worker.signal("SIGINT");
+  expect(await worker.ended()).toBe(0);
+});
+
+test("logs what works less well than it could, such as a role that owns nothing", async (context) => {
+  const { url, place } = await openShop();
+  const role = `clerk_${process.pid}_${Date.now()}`;
+  const all = ["tables", "sequences"].map((what) => `grant all on all ${what} in schema sagaz to ${role}`);
+  await runSql(url, `create role ${role} login`, `grant usage on schema sagaz to ${role}`, ...all);
+  onTestFinished(async () => void (await runSql(url, `drop owned by ${role}`, `drop role ${role}`)));
+  const address = new URL(url);
+  address.username = role;
+  const worker = new Worker({ SAGAZ_STORAGE_URL: address.href, SAGAZ_BROKER_URL: brokerOf(context).url });
+  await place("orders", "a");
+  await waitUntil("it relays", async () => (await worker.metric("outbox_published_events_total")) === 1);
+  expect(worker.output).toContain("does not own sagaz's tables");
+  worker.signal("SIGTERM");
   expect(await worker.ended()).toBe(0);
 });
 

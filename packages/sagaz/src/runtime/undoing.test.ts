@@ -430,6 +430,22 @@ describe("undo is immune", () => {
     expect(await stage.drive(second.sagas.result(handle.id))).toMatchObject({ status: "compensated" });
     expect(trace.calls.filter((call) => call === "undo a")).toHaveLength(2);
   });
+
+  test("to a deploy: it goes on with the code that is new, on the graph that is old", async () => {
+    await using stage = await Stage.open();
+    const { saga, trace } = slowUndo(stage, {});
+    const old = await stage.processWith({ sagas: [saga], stopMs: 1_000 });
+    const handle = await stage.start(old, saga, null);
+    await stage.clock.runUntil(() => trace.calls.includes("undo a"));
+    const mended = new ClassicSaga({ name: "immune", sequential: true })
+      .addStep("a", trace.note("a"), trace.note("mended undo a"))
+      .addStep("b", refuse);
+    const next = new ClassicSaga({ name: "immune", version: 2 }).addStep("c", trace.note("c"));
+    const deployed = await stage.process(next, mended);
+    await old.stop();
+    expect(await stage.drive(deployed.sagas.result(handle.id))).toMatchObject({ status: "compensated" });
+    expect(trace.calls).toEqual(["a", "undo a", "mended undo a"]);
+  });
 });
 
 test("undone steps keep their results for what is undone later, and say so in the result", async () => {

@@ -99,6 +99,32 @@ test("what comes after the end of a transaction is refused: its connection serve
   expect(() => late.add(toEvent("late", 1))).toThrow("has returned");
 });
 
+test("a transaction's events go with its commit: a round trip less than to add them before", async () => {
+  const { pool, storage, rows } = await open();
+  const outbox = new Outbox({ storage, source: "orders" });
+  const sent: string[] = [];
+  const counted = {
+    connect: async () => {
+      const client = await pool.connect();
+      const query = (text: string, values: unknown[] = []) => {
+        sent.push(text);
+        return values.length === 0 ? client.query(text) : client.query(text, values);
+      };
+      return { query, release: (destroy?: boolean) => client.release(destroy) };
+    },
+  };
+  await outbox.transaction(counted, async (tx) => {
+    await outbox.add(tx, toEvent("before", 1));
+  });
+  expect(sent.splice(0)).toHaveLength(3);
+  await outbox.transaction(counted, (_, add) => add(toEvent("with", 1)));
+  expect(sent).toHaveLength(2);
+  expect(await rows("select partition_key as key from sagaz.saga_outbox order by id")).toEqual([
+    { key: "before" },
+    { key: "with" },
+  ]);
+});
+
 test("whatever an event holds comes out as it was, written with the commit", async () => {
   const { pool, storage, broker, rows } = await open();
   const outbox = new Outbox({ storage, source: 'it\'s $sagaz$ \\ "here"' });

@@ -72,6 +72,21 @@ async function addIn(storage: PostgreSQLStorage, tx: SqlRunner, key: string): Pr
   return Number(row?.["id"]);
 }
 
+test("a payload is handed over as bytes, JSON too", async () => {
+  const room = await open(inject("postgresUrl"));
+  await add(room, "k");
+  const [event] = await room.storage.outbox.take({
+    epoch: 1,
+    shards,
+    limit: 1,
+    inFlight: [],
+    held: [],
+    again: undefined,
+  });
+  expect(event?.payload).toBeInstanceOf(Uint8Array);
+  expect(JSON.parse(new TextDecoder().decode(event?.payload as Uint8Array))).toBe(made);
+});
+
 test("an event that comes to light while its key is held, and was written before what it is held for, is found afterwards", async () => {
   const town = await open(inject("postgresUrl"));
   const early = await begin(town.pool);
