@@ -42,8 +42,8 @@ export const deliveryMutations: readonly Mutation[] = [
   {
     name: "an event overtakes one of its key that may not be sent yet",
     file: "runtime/delivery/relay.ts",
-    text: "this.#held.hold(key, { fromId: id, forMs: Math.min(waitMs, UNAVAILABLE_MS) });",
-    replacement: "",
+    text: "Math.min(waitMs, UNAVAILABLE_MS);\n      this.#held.hold(key, { fromId: id, forMs });",
+    replacement: "Math.min(waitMs, UNAVAILABLE_MS);\n      void forMs;",
   },
   {
     name: "what was read ahead is sent before what was not accepted",

@@ -29,13 +29,16 @@ export class HeldKeys {
     return true;
   }
 
-  /** Lets go of those whose time is over. Answers the lowest id of what may be waiting for that. */
-  release(): number | undefined {
+  /** Lets go of so many at most whose time is over, those that were held first. Answers the lowest id of what may be waiting for that. */
+  release(keysMax = Number.POSITIVE_INFINITY): number | undefined {
     const now = this.#clock.monotonic();
     let lowest: number | undefined;
+    let released = 0;
     for (const [key, { fromId, until }] of this.#holds) {
+      if (released === keysMax) break;
       if (until > now) continue;
       this.#holds.delete(key);
+      released += 1;
       if (lowest === undefined || fromId < lowest) lowest = fromId;
     }
     return lowest;

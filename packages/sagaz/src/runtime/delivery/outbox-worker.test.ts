@@ -299,6 +299,48 @@ describe("a refusal", () => {
     expect(town.broker.taken).toEqual(["b/1", "a/poison", "a/2"]);
   });
 
+  test("of many keys leaves room for others, which need not wait until all of them were tried again", async () => {
+    const town = new Town();
+    town.broker.mood = (_, text) => (text === "poison" ? "refused" : undefined);
+    await town.write(...Array.from({ length: 300 }, (_, n) => `k${n}/poison`));
+    const worker = await town.started({ batchMax: 10, onPoison: () => "block-key" });
+    await town.until(() => worker.counts.refused >= 300);
+    town.broker.mood = () => "away";
+    await town.clock.advance(60_000); // now all of them are due
+    const since = town.broker.calls;
+    let callsUntil = 0;
+    town.broker.mood = (_, text) => {
+      if (text === "poison") return "refused";
+      callsUntil = town.broker.calls - since;
+      return undefined;
+    };
+    await town.write("other/1");
+    await town.until(() => callsUntil > 0);
+    expect(callsUntil).toBeLessThan(10); // of the 30 that all of them take
+  });
+
+  test("of many keys is remembered by whoever takes over, and looked at only when its time has come", async () => {
+    const town = new Town();
+    town.broker.mood = (_, text) => (text === "poison" ? "refused" : undefined);
+    await town.write(...Array.from({ length: 30 }, (_, n) => `k${n}/poison`));
+    const first = await town.started({ onPoison: () => "block-key" });
+    await town.until(() => first.counts.refused >= 30 * 8); // a minute, less some chance, to the next try
+    await town.drive(first.stop());
+    let read = 0;
+    const { take } = town.storage.outbox;
+    Object.assign(town.storage.outbox, {
+      take: async (request: Parameters<typeof take>[0]) => {
+        const taken = await take(request);
+        read += taken.events.length;
+        return taken;
+      },
+    });
+    const second = await town.started({ onPoison: () => "block-key" });
+    await town.clock.advance(5_000);
+    // 30 at the start, and those whose time came.
+    expect(read).toBeLessThan(30 + 2 * second.counts.refused + 1);
+  });
+
   test("is remembered by whoever takes over", async () => {
     const town = new Town();
     town.broker.mood = (_, text) => (text === "poison" ? "refused" : undefined);

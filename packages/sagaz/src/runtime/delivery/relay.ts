@@ -20,8 +20,10 @@ import type { BatchVerdict, RefusalPolicy } from "./verdict.ts";
 
 /** Delays between looks while nothing is found. */
 const LOOK_MS = { first: 2, most: 1_000 };
-/** An event that may not be sent yet is looked at again after this time: somebody may send it meanwhile. */
+/** An event that was never refused and may not be sent yet is looked at again after this time: somebody may send it meanwhile. */
 const UNAVAILABLE_MS = 100;
+/** Keys that stood still go on so many at a time, as a part of a batch: else what is refused again and again would be all of it. */
+const RELEASED_PART = 0.1;
 /** How long a stop waits for the broker and the storage. */
 const STOP_MS = 10_000;
 /** Once in this time everything is looked through, whatever is thought to be known. */
@@ -200,7 +202,7 @@ export class Relay {
 
   #take(): Promise<TakenEvents> {
     const { outbox, clock, epoch, batchMax } = this.#parts;
-    this.#wantAgain(this.#held.release());
+    this.#wantAgain(this.#held.release(Math.ceil(batchMax * RELEASED_PART)));
     if (clock.monotonic() - this.#readAllAt > READ_ALL_MS) {
       this.#readAllAt = clock.monotonic();
       this.#wantAgain(1);
@@ -231,11 +233,12 @@ export class Relay {
 
   /** Leaves out what may not be sent now, with all that follows it in its key. */
   #sift(events: readonly PendingEvent[]): readonly PendingEvent[] {
-    return events.filter(({ id, key, shard, waitMs }) => {
+    return events.filter(({ id, key, shard, attempts, waitMs }) => {
       // A shard may have gone while this was read.
       if (!this.#mine.has(shard) || this.#held.has(key, id)) return false;
       if (waitMs === 0) return true;
-      this.#held.hold(key, { fromId: id, forMs: Math.min(waitMs, UNAVAILABLE_MS) });
+      const forMs = attempts > 0 ? waitMs : Math.min(waitMs, UNAVAILABLE_MS);
+      this.#held.hold(key, { fromId: id, forMs });
       return false;
     });
   }

@@ -286,7 +286,8 @@ end $$;
 -- and none after those whose payloads reach p_bytes_max. Ids first and
 -- events after, so that the partitions that are read are known before that plan starts. Where most of a range of ids is
 -- wanted the log is read through and merged, which takes half of the work of looking up each: "offset 0" keeps the
--- planner from that, and "lateral" from the other.
+-- planner from that, and "lateral" from the other. Held keys may be many: as a subquery they are hashed, where an array would be
+-- gone through for each row.
 create function {{schema}}.take_events(
   p_after bigint, p_shards bigint, p_limit integer, p_bytes_max bigint, p_held text[], p_now timestamptz
 ) returns table (
@@ -315,7 +316,7 @@ begin
       array_agg(c.bytes), sum(c.bytes), min(c.created_at), max(c.created_at)
     into v_ids, v_created, v_attempts, v_waits, v_bytes, v_sum, v_from, v_to from (
       select p.id, p.created_at, p.attempts, p.bytes, p.available_at from {{schema}}.saga_outbox_pending p
-        where p.id > p_after and (p_shards >> p.shard) & 1 = 1 and p.partition_key <> all (p_held)
+        where p.id > p_after and (p_shards >> p.shard) & 1 = 1 and p.partition_key not in (select h.key from unnest(p_held) h(key))
         order by p.id limit p_limit) c;
   if v_ids is null then return; end if;
   -- Without its id the rest joins nothing.

@@ -138,7 +138,7 @@ begin
     into v_ids, v_created, v_attempts, v_waits, v_bytes, v_sum from (
       select l.id, p.created_at, p.attempts, p.bytes, p.available_at
         from {{schema}}.saga_outbox_left l join {{schema}}.saga_outbox_pending p on p.id = l.id
-        where l.id > p_after and l.partition_key <> all (p_held) and l.id <> all (p_in_flight)
+        where l.id > p_after and l.partition_key not in (select h.key from unnest(p_held) h(key)) and l.id <> all (p_in_flight)
         order by l.id limit p_limit) c;
   if v_ids is null then return; end if;
   -- Without its id the rest joins nothing.
