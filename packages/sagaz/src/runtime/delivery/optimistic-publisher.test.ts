@@ -103,6 +103,20 @@ describe("an optimistic publisher", () => {
     expect(town.publisher.counts).toEqual({ sent: 4, released: 0 });
   });
 
+  test("leaves to the relays what would fill its memory, until it has sent what it has", async () => {
+    const town = await new Town().started();
+    const defaults = { newId: () => "id", source: "town", bytesMax: 2 << 20 };
+    const large = toOutboxRow({ topic: "t", type: "e", key: "k", payload: "x".repeat(1 << 20) }, defaults);
+    for (let id = 1; id <= 64; id++) {
+      expect(town.publisher.holdMs).toBe(2_000);
+      town.publisher.offer([large], { ids: [id], createdAt: 0 });
+    }
+    expect(town.publisher.holdMs).toBe(0);
+    await town.clock.advance(1_000);
+    expect(town.publisher.counts.sent).toBe(64);
+    expect(town.publisher.holdMs).toBe(2_000);
+  });
+
   test("that dies after the commit costs two seconds, and no event", async () => {
     const town = await new Town().started();
     await town.relay();

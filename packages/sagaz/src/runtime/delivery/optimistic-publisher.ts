@@ -38,6 +38,8 @@ const SEND_WITHIN_MS = 1_000;
 /** Events that are sent at a time, and that may wait here; more are for the relays from the start. */
 const BATCH_MAX = 1_000;
 const WAITING_MAX = 10_000;
+/** With so many bytes of payloads in hand too. */
+const BYTES_MAX = 64 << 20;
 /** After trouble with the broker events are for the relays for so long. */
 const PAUSE_MS = 5_000;
 /** How long it rests when nobody wakes it. */
@@ -86,6 +88,8 @@ export class OptimisticPublisher {
   readonly #rest: Rest;
   readonly #counts: OptimisticCounts = { sent: 0, released: 0 };
   #waiting: Committed[] = [];
+  /** Of the payloads of what waits, or is being sent. */
+  #bytes = 0;
   #pausedUntil = Number.NEGATIVE_INFINITY;
   #state: "new" | "started" | "stopped" = "new";
   #running: Promise<void> | undefined;
@@ -110,7 +114,8 @@ export class OptimisticPublisher {
   /** For how long relays are to leave alone what is written now, in milliseconds; 0 when it is for them to send. */
   get holdMs(): number {
     const isReady = this.#state === "started" && this.#clock.monotonic() >= this.#pausedUntil;
-    return isReady && this.#waiting.length + this.#settler.size < WAITING_MAX ? HOLD_MS : 0;
+    const hasRoom = this.#waiting.length + this.#settler.size < WAITING_MAX && this.#bytes < BYTES_MAX;
+    return isReady && hasRoom ? HOLD_MS : 0;
   }
 
   /**
@@ -153,7 +158,9 @@ export class OptimisticPublisher {
     const offeredAt = this.#clock.monotonic();
     for (const [n, event] of events.entries()) {
       const id = ids[n];
-      if (id !== undefined) this.#waiting.push({ id, event, createdAt, offeredAt });
+      if (id === undefined) continue;
+      this.#waiting.push({ id, event, createdAt, offeredAt });
+      this.#bytes += event.payload.length;
     }
     this.#rest.end();
   }
@@ -164,6 +171,7 @@ export class OptimisticPublisher {
       const batch = this.#waiting.slice(0, BATCH_MAX);
       this.#waiting = this.#waiting.slice(BATCH_MAX);
       if (batch.length > 0) await this.#send(batch);
+      for (const { event } of batch) this.#bytes -= event.payload.length;
     }
     await this.#settler.end();
   }
