@@ -75,14 +75,9 @@ async function addIn(storage: PostgreSQLStorage, tx: SqlRunner, key: string): Pr
 test("a payload is handed over as bytes, JSON too", async () => {
   const room = await open(inject("postgresUrl"));
   await add(room, "k");
-  const [event] = await room.storage.outbox.take({
-    epoch: 1,
-    shards,
-    limit: 1,
-    inFlight: [],
-    held: [],
-    again: undefined,
-  });
+  const usual = { limit: 1, bytesMax: 1_000_000, inFlight: [], held: [], again: undefined };
+  const { events } = await room.storage.outbox.take({ epoch: 1, shards, ...usual });
+  const [event] = events;
   expect(event?.payload).toBeInstanceOf(Uint8Array);
   expect(JSON.parse(new TextDecoder().decode(event?.payload as Uint8Array))).toBe(made);
 });
