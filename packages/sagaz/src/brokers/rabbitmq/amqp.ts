@@ -11,8 +11,6 @@ export interface AmqpSocketOptions {
  * driver, and TLS, credentials and hosts are the caller's to choose.
  */
 export interface AmqpConnection {
-  /** Where its socket is, as `stream`: the driver's types do not tell. */
-  readonly connection?: object;
   createChannel(): Promise<AmqpChannel>;
   createConfirmChannel(): Promise<AmqpConfirmChannel>;
   close(): Promise<void>;

@@ -142,7 +142,8 @@ export class Link {
 /** Who does not answer the farewell is left without: its socket, and its heartbeats, would keep the process alive. */
 async function part(connection: AmqpConnection): Promise<void> {
   await within(goodbye, connection.close()).catch((error: unknown) => {
-    const { stream } = (connection.connection ?? {}) as { stream?: { destroy?(error: Error): unknown } };
-    stream?.destroy?.(error as Error);
+    // Where its socket is, its types do not tell.
+    const { connection: own } = connection as { connection?: { stream?: { destroy?(why: unknown): void } } };
+    own?.stream?.destroy?.(error);
   });
 }
