@@ -110,7 +110,12 @@ describe("settings", () => {
   });
 
   test("leave variables of other programs alone", () => {
-    const others = { SAGAZ_TEST_KAFKA_URL: "x", SAGAZ_DEBEZIUM_PASSWORD: "secret" };
+    const others = {
+      SAGAZ_TEST_KAFKA_URL: "x",
+      SAGAZ_DEBEZIUM_PASSWORD: "secret",
+      SAGAZ_OUTBOX_SERVICE_HOST: "10.0.0.1", // of a service "sagaz-outbox", by Kubernetes
+      SAGAZ_OUTBOX_PORT_8080_TCP_ADDR: "10.0.0.1",
+    };
     expect(readSettings([], { ...urls, ...others })).toEqual(readSettings([], urls));
   });
 

@@ -217,11 +217,14 @@ function parseFlags(args: readonly string[]): Record<string, string | boolean | 
   }
 }
 
+/** What it gives every pod about a service: one may be called `sagaz-outbox`. */
+const ofKubernetes = /_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)/;
+
 /** A variable of ours that is spelled wrong would be ignored in silence; those of other programs are not ours to judge. */
 function checkNames(env: Readonly<Record<string, string | undefined>>): void {
   const known = new Set(Object.keys(SETTINGS).flatMap((name) => [`SAGAZ_${name}`, `SAGAZ_${name}_FILE`]));
   for (const name of Object.keys(env)) {
-    if (!name.startsWith("SAGAZ_") || known.has(name)) continue;
+    if (!name.startsWith("SAGAZ_") || known.has(name) || ofKubernetes.test(name)) continue;
     const meant = name.replace("SAGAZ_", "SAGAZ_OUTBOX_");
     if (!known.has(meant) && !/^SAGAZ_(OUTBOX|HTTP)_/.test(name)) continue;
     const hint = known.has(meant) ? ` Did you mean ${meant}?` : "";
