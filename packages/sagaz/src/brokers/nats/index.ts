@@ -7,6 +7,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from "../../ports/broker.ts";
+import { dial } from "./dial.ts";
 import type { NatsConnection, NatsDriver } from "./driver.ts";
 import { messageOf, toUnavailable } from "./errors.ts";
 import { InFlight } from "./in-flight.ts";
@@ -125,7 +126,7 @@ export class NatsBroker<Settings extends object = object> implements MessageBrok
       // What is written to the socket at a time, in bytes: its types hide it, and without it a batch is cut into forty.
       pendingLimit: 256 * 1024,
     };
-    return nats.connect({ ...connection, ...own } as unknown as Settings);
+    return dial(() => nats.connect({ ...connection, ...own } as unknown as Settings));
   }
 
   stop(): Promise<void> {

@@ -1,3 +1,5 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { Socket } from "node:net";
 import { inspect } from "node:util";
 import * as nats from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -304,6 +306,19 @@ describe("starting", () => {
       expect(String(error)).toMatch(/authorization/i);
       expect(inspect([error, broker], { depth: 9, showHidden: true })).not.toContain("n0tSecret");
     }
+  });
+
+  test("a server that takes connections and says nothing leaves no socket behind", async ({ skip }) => {
+    const server = await ownServer(skip, {});
+    const sockets: Socket[] = [];
+    const onSocket = (message: unknown) => void sockets.push((message as { socket: Socket }).socket);
+    subscribe("net.client.socket", onSocket);
+    onTestFinished(() => void unsubscribe("net.client.socket", onSocket));
+    await server.pause();
+    const starting = connectTo(server.url, { answerTimeoutMs: 300 }).start();
+    await expect(starting).rejects.toMatchObject({ code: "SAGAZ_BROKER_UNAVAILABLE" });
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true]);
+    await server.resume();
   });
 
   test("a server without JetStream says what it lacks", async ({ skip }) => {
