@@ -114,3 +114,17 @@ test("what a transactional step asks at once, or does not wait for, is sent one 
   expect(numbers).toEqual([1, 2, 3, 4].map((n) => ({ n })));
   expect(seen.most).toBe(1);
 });
+
+test("a default isolation that sagaz's statements are not made for is told", async () => {
+  const notices: string[] = [];
+  for (const level of ["read committed", "serializable"]) {
+    const options = `-c default_transaction_isolation=${level.replace(" ", "\\ ")}`;
+    const pool = new pg.Pool({ connectionString: inject("postgresUrl"), max: 8, options });
+    const storage = new PostgreSQLStorage({ pool, onNotice: (notice) => notices.push(notice) });
+    await storage.start();
+    await storage.stop();
+    await pool.end();
+  }
+  expect(notices).toHaveLength(1);
+  expect(notices[0]).toContain('default_transaction_isolation is "serializable"');
+});

@@ -227,8 +227,19 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#database.allow();
     await (this.#migrates ? migrate(this.#database) : checkMigrated(this.#database));
     await this.#preparePartitions();
+    await this.#checkIsolation();
     await this.#retention.set();
     this.#hints.open();
+  }
+
+  /** Its own default is what the statements are made for: at any other, those that meet fail, and have to be repeated. */
+  async #checkIsolation(): Promise<void> {
+    const [row] = await this.#database.read({ text: this.#database.sql.defaultIsolation });
+    const isolation = row?.["isolation"];
+    if (isolation === "read committed") return;
+    this.#onNotice(
+      `default_transaction_isolation is "${String(isolation)}": sagaz's statements fail and are repeated when they meet others. Give the pool's role "read committed", and ask for more in your own transactions.`,
+    );
   }
 
   /** Some are always made ahead: so a role that may not make any can do its work as long as one that may is about. */

@@ -112,6 +112,7 @@ export const queries = {
   ensurePartitions: "select {{schema}}.ensure_partitions($1::timestamptz)::text as made",
   missingPartitions: "select count(*)::text as count from {{schema}}.missing_partitions($1::timestamptz)",
   mayMakePartitions: "select (pg_has_role(c.relowner, 'usage') and has_schema_privilege(c.relnamespace, 'create'))::text as may\n  from pg_class c where c.oid = '{{schema}}.saga_outbox'::regclass",
+  defaultIsolation: "select current_setting('default_transaction_isolation') as isolation",
   databaseNow: "select coalesce($1::timestamptz, clock_timestamp())::text as now,\n  floor(extract(epoch from coalesce($1::timestamptz, clock_timestamp())) * 1000)::bigint::text as ms",
   removeAnswered: "delete from {{schema}}.saga_mailbox m\n  where m.refused_at < coalesce($1::timestamptz, clock_timestamp()) - $2::bigint * interval '1 ms'",
   removeEndedWorkers: "delete from {{schema}}.saga_workers w\n  where w.ended_at < coalesce($1::timestamptz, clock_timestamp()) - $2::bigint * interval '1 ms'",

@@ -11,6 +11,9 @@ select count(*)::text as count from {{schema}}.missing_partitions($1::timestampt
 select (pg_has_role(c.relowner, 'usage') and has_schema_privilege(c.relnamespace, 'create'))::text as may
   from pg_class c where c.oid = '{{schema}}.saga_outbox'::regclass
 
+-- name: defaultIsolation
+select current_setting('default_transaction_isolation') as isolation
+
 -- name: databaseNow
 select coalesce($1::timestamptz, clock_timestamp())::text as now,
   floor(extract(epoch from coalesce($1::timestamptz, clock_timestamp())) * 1000)::bigint::text as ms
