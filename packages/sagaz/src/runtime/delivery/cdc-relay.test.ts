@@ -1,6 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
+import { SagaError } from "../../core/errors.ts";
 import type { MessageBroker } from "../../ports/broker.ts";
 import type { EventStream, EventStreams, StreamBatch, StreamedEvent } from "../../ports/event-stream.ts";
 import { silentLog } from "../../ports/log.ts";
@@ -49,10 +50,10 @@ function toStream(batches: number) {
   return { stream, read, confirmed };
 }
 
-function toRelay(stream: EventStream): CdcRelay {
+function toRelay(stream: EventStream, settle: EventStreams["settle"] = async () => {}): CdcRelay {
   const streams: Pick<EventStreams, "leftKeys" | "settle"> = {
     leftKeys: async () => [],
-    settle: async () => {},
+    settle,
   };
   const broker: Pick<MessageBroker, "name" | "publish"> = {
     name: "nobody",
@@ -86,4 +87,17 @@ test("what was sent and noted is not kept in memory while the reader waits for m
     .toBeLessThanOrEqual(2);
   relay.close();
   await running;
+});
+
+test("a reader that is fenced notes nothing again, forgets none of the log, and ends", async () => {
+  const { stream, confirmed } = toStream(100);
+  let notes = 0;
+  const relay = toRelay(stream, async () => {
+    notes += 1;
+    throw new SagaError("SAGAZ_FENCED", { epoch: 1 });
+  });
+  await expect(relay.run()).rejects.toMatchObject({ code: "SAGAZ_FENCED" });
+  expect(relay.isClosed).toBe(true);
+  expect(notes).toBe(1);
+  expect(confirmed).toEqual([]);
 });
