@@ -48,14 +48,14 @@ export const deliveryMutations: readonly Mutation[] = [
   {
     name: "what was read ahead is sent before what was not accepted",
     file: "runtime/delivery/relay.ts",
-    text: "const ahead = await this.#ahead?.catch(() => []);\n    this.#ahead = undefined;",
-    replacement: "const ahead = await this.#ahead?.catch(() => []);",
+    text: "const ahead = await this.#ahead?.catch(() => undefined);\n    this.#ahead = undefined;",
+    replacement: "const ahead = await this.#ahead?.catch(() => undefined);",
   },
   {
     name: "what is in flight is read again",
     file: "runtime/delivery/relay.ts",
-    text: "const inFlight = this.#inFlight.keys();",
-    replacement: "const inFlight: number[] = [];",
+    text: "const inFlight = this.#inFlight.values();",
+    replacement: "const inFlight: PendingEvent[] = [];",
   },
   {
     name: "shards are given back while their events are with the broker",
