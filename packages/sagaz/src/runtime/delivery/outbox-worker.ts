@@ -27,7 +27,10 @@ export interface OutboxWorkerOptions {
   readonly broker: MessageOutlet;
   /** For people; default `sagaz-outbox`. */
   readonly workerName?: string;
-  /** Events that are published at a time. Default 1,000, up to 10,000. After a crash at most three times as many come again. */
+  /**
+   * Events that are published at a time. Default 1,000, up to 10,000; large ones fewer, up to 16 MB of payloads and one event more.
+   * After a crash at most three times as many come again.
+   */
   readonly batchMax?: number;
   /** Default 5,000. A relay that does not renew for this long is taken for dead, and others take its shards. From 500 on. */
   readonly leaseMs?: number;

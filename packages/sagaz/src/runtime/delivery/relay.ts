@@ -44,7 +44,7 @@ export interface RelayParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly epoch: number;
-  /** Events that are read, and published, at a time. So many at most are sent twice after a crash, three times over. */
+  /** Events that are read, and published, at a time, of `BATCH_BYTES_MAX` at most. After a crash three times as many may be sent twice. */
   readonly batchMax: number;
   readonly policy: RefusalPolicy;
   readonly counts: RelayCounts;
