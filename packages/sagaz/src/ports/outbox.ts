@@ -86,6 +86,13 @@ export interface ShardShare {
   readonly share: number;
 }
 
+/** An event that was taken and is not settled yet. */
+export interface InFlight {
+  readonly id: number;
+  /** The length of its payload. */
+  readonly bytes: number;
+}
+
 /** What a relay wants to read. */
 export interface TakeRequest {
   readonly epoch: number;
@@ -96,7 +103,7 @@ export interface TakeRequest {
    */
   readonly bytesMax: number;
   /** What was taken and is not settled yet: left out. */
-  readonly inFlight: Iterable<Pick<PendingEvent, "id" | "payload">>;
+  readonly inFlight: Iterable<InFlight>;
   /** Keys whose events are left out. */
   readonly held: readonly string[];
   /**

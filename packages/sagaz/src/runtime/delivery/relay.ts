@@ -4,7 +4,7 @@ import type { SagaError } from "../../core/errors.ts";
 import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
-import type { OutboxStorage, PendingEvent, Settlement, TakenEvents } from "../../ports/outbox.ts";
+import type { InFlight, OutboxStorage, PendingEvent, Settlement, TakenEvents } from "../../ports/outbox.ts";
 import { keepTrying } from "../patience.ts";
 import { BackOff } from "./back-off.ts";
 import { BrokerOutage } from "./broker-outage.ts";
@@ -73,8 +73,8 @@ export class Relay {
   readonly #laneNotes = new LaneNotes((note) => this.#settle(note));
   /** Lanes that are sent to. */
   readonly #posting = new Set<Promise<void>>();
-  /** Taken and not settled, by id. */
-  readonly #inFlight = new Map<number, PendingEvent>();
+  /** Taken and not settled, by id, with its shard. Not the event itself, which is large and lives for longer then. */
+  readonly #inFlight = new Map<number, InFlight & { readonly shard: number }>();
   #shards: readonly number[] = [];
   #mine: ReadonlySet<number> = new Set();
   /** Shards to be given back, once nothing of theirs is in flight. */
@@ -186,7 +186,7 @@ export class Relay {
     if (ready.length === 0) return this.#idle();
     this.#lookMs = LOOK_MS.first;
     const { lanes, others } = toLanes(ready);
-    for (const event of ready) this.#inFlight.set(event.id, event);
+    for (const { id, shard, payload } of ready) this.#inFlight.set(id, { id, shard, bytes: payload.length });
     for (const lane of lanes) this.#post(lane);
     if (!isAll) this.#readAhead();
     if (others.length > 0) await this.#send(others);

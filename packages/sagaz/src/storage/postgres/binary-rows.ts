@@ -15,31 +15,44 @@ interface Seen {
   readonly text: string;
 }
 
+const noBytes = Buffer.alloc(0);
 const nothing: Seen = { at: 0, length: none, text: "" };
 
 /**
- * Rows as `COPY … (FORMAT binary)` sends them, read field by field: "Binary Format" in
+ * Pieces of whole rows as `COPY … (FORMAT binary)` sends them, read field by field: "Binary Format" in
  * https://www.postgresql.org/docs/current/sql-copy.html.
  *
  * No field is made into a text that is only passed on, and no object is made of a row, as `pg` does it: with events of
  * 1 KB that was half of what reading them took, and most of the garbage.
  */
 export class BinaryRows {
-  readonly #bytes: Buffer;
+  readonly #pieces: Iterator<Buffer>;
   readonly #columns: number;
-  /** Texts of the row before, by column: neighbours have much in common. */
+  /** Texts of the row before in this piece, by column: neighbours have much in common. */
   readonly #seen: Seen[];
-  #at = headerBytes;
+  #bytes = noBytes;
+  #at = 0;
   #column = 0;
 
-  constructor(bytes: Buffer, columns: number) {
-    this.#bytes = bytes;
+  constructor(pieces: readonly Buffer[], columns: number) {
+    this.#pieces = pieces.values();
     this.#columns = columns;
     this.#seen = Array.from({ length: columns }, () => nothing);
+    this.#open();
+    this.#at = headerBytes;
+  }
+
+  /** Goes on with the next piece that holds anything. */
+  #open(): void {
+    do this.#bytes = need(this.#pieces.next().value, "rows end with a mark");
+    while (this.#bytes.length === 0);
+    this.#at = 0;
+    this.#seen.fill(nothing);
   }
 
   /** Goes to the next row, once all of this one is read. False behind the last one. */
   next(): boolean {
+    if (this.#at === this.#bytes.length) this.#open();
     const columns = this.#bytes.readInt16BE(this.#at);
     this.#at += 2;
     this.#column = 0;

@@ -83,7 +83,7 @@ export class OpenConnection {
   }
 
   /** Runs a `COPY … TO STDOUT`, and answers what it brings. Throws as {@link run}. */
-  copyOut(text: string, circumstances: Circumstances): Promise<Buffer> {
+  copyOut(text: string, circumstances: Circumstances): Promise<readonly Buffer[]> {
     return this.#ask(() => copyOut(this.client, text), circumstances);
   }
 

@@ -127,7 +127,7 @@ export class Database {
   }
 
   /** The same for a `COPY … TO STDOUT`, which takes no parameters: its values stand in its text. */
-  copyOut(text: string): Promise<Buffer> {
+  copyOut(text: string): Promise<readonly Buffer[]> {
     return this.borrow((connection) => connection.copyOut(text, { commits: false }));
   }
 

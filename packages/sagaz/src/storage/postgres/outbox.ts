@@ -1,5 +1,4 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
-import { payloadBytes } from "../../core/delivery/payload-bytes.ts";
 import { must } from "../../core/must.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type {
@@ -143,7 +142,10 @@ export class PostgresOutbox implements OutboxStorage {
     // They are among the rows: there is room for them beside what is asked for.
     const readAgain = allInFlight.filter(({ id }) => id > place.after);
     const inFlight = new Set(readAgain.map(({ id }) => id));
-    const most = { rows: limit + inFlight.size, bytes: bytesMax + payloadBytes(readAgain) };
+    const most = {
+      rows: limit + inFlight.size,
+      bytes: readAgain.reduce((sum, { bytes }) => sum + bytes, bytesMax),
+    };
     const values = [
       place.after,
       maskOf(shards),

@@ -12,8 +12,8 @@ export interface Answer {
   readonly bytes: number;
 }
 
-export function toAnswer(bytes: Buffer): Answer {
-  const rows = new BinaryRows(bytes, columns);
+export function toAnswer(pieces: readonly Buffer[]): Answer {
+  const rows = new BinaryRows(pieces, columns);
   const events: PendingEvent[] = [];
   let sum = 0;
   while (rows.next()) sum += readEvent(rows, events);

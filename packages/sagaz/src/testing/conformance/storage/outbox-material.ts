@@ -42,10 +42,15 @@ export async function relay(t: StorageUnderTest): Promise<number> {
 
 export const ALL_SHARDS = Array.from({ length: OUTBOX_SHARDS }, (_, shard) => shard);
 
+/** What a rule asks for, with the events themselves that are in flight. */
+interface Request extends Partial<Omit<TakeRequest, "inFlight">> {
+  readonly inFlight?: readonly PendingEvent[];
+}
+
 export async function take(
   t: StorageUnderTest,
   epoch: number,
-  request: Partial<TakeRequest> = {},
+  request: Request = {},
 ): Promise<readonly PendingEvent[]> {
   return (await takeSome(t, epoch, request)).events;
 }
@@ -54,10 +59,11 @@ export async function take(
 export function takeSome(
   t: StorageUnderTest,
   epoch: number,
-  request: Partial<TakeRequest> = {},
+  { inFlight = [], ...request }: Request = {},
 ): Promise<TakenEvents> {
-  const usual = { limit: 100, bytesMax: BATCH_BYTES_MAX, inFlight: [], held: [], again: 1 };
-  return t.storage.outbox.take({ epoch, shards: ALL_SHARDS, ...usual, ...request });
+  const usual = { limit: 100, bytesMax: BATCH_BYTES_MAX, held: [], again: 1 };
+  const taken = inFlight.map(({ id, payload }) => ({ id, bytes: payload.length }));
+  return t.storage.outbox.take({ epoch, shards: ALL_SHARDS, ...usual, ...request, inFlight: taken });
 }
 
 export function settle(
