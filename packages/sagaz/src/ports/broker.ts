@@ -41,7 +41,7 @@ export interface MessageOutlet extends Connection {
    * - else (`SAGAZ_MESSAGE_REFUSED`, `SAGAZ_UNKNOWN_TOPIC`): the broker will not have this one; it was not accepted.
    *
    * Of one topic and key the broker accepts a prefix of the call, never a message after one that it did not accept. Calls
-   * under way at the same time have no order between them.
+   * under way at the same time have no order between them. Messages are the caller's to change again once it has answered.
    *
    * @throws SagaError `SAGAZ_NOT_STARTED`, `SAGAZ_STOPPED`: nothing was sent.
    */

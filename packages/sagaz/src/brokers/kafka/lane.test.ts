@@ -3,9 +3,7 @@ import { Lane } from "./lane.ts";
 import { unavailable } from "./error-codes.ts";
 import { toOutgoing } from "./outgoing.ts";
 import { PublishCall } from "./publish-call.ts";
-import { RecordEncoder } from "./record-encoder.ts";
 
-const encoder = new RecordEncoder();
 const identity = { producerId: 7n, epoch: 0 };
 const roomy = 1_000_000;
 const accepted = { errorCode: 0, recordErrors: [] };
@@ -14,7 +12,7 @@ const trouble = unavailable("no answer");
 function load(lane: Lane, keys: readonly string[], until = Infinity): PublishCall {
   const call = new PublishCall(keys.length, until);
   keys.forEach((key, at) =>
-    lane.push(toOutgoing({ topic: "t", key, headers: {}, payload: String(at) }, { at, call, encoder })),
+    lane.push(toOutgoing({ topic: "t", key, headers: {}, payload: String(at) }, { at, call })),
   );
   return call;
 }

@@ -1,16 +1,16 @@
 import type { BrokerMessage } from "../../ports/broker.ts";
 import type { PublishCall, Sent } from "./publish-call.ts";
-import type { RecordEncoder } from "./record-encoder.ts";
+import { tailBytes } from "./record.ts";
 import { lengthBytes } from "./varint.ts";
 
-/** A message as it goes over the wire. What is changed in the caller's message after the call does not change it. */
+/** A message on its way. It is the caller's own, who does not change it before it is answered. */
 export interface Outgoing extends Sent {
   readonly call: PublishCall;
+  readonly message: BrokerMessage;
   /** What it takes in a batch, if it is the first of it; others take up to {@link placeBytes} more. */
   readonly bytes: number;
-  readonly key: Buffer;
-  /** See `EncodedRecord`. */
-  readonly tail: Buffer;
+  /** See `tailBytes`. */
+  readonly tailBytes: number;
   /** -1 until it is known. */
   partition: number;
 }
@@ -25,10 +25,10 @@ const fixedBytes = 3;
 /** Makes a message of a call ready to be sent. */
 export function toOutgoing(
   message: BrokerMessage,
-  { at, call, encoder }: { readonly at: number; readonly call: PublishCall; readonly encoder: RecordEncoder },
+  { at, call }: { readonly at: number; readonly call: PublishCall },
 ): Outgoing {
-  const { key, tail } = encoder.encode(message);
-  const record = fixedBytes + tail.length;
+  const tail = tailBytes(message);
+  const record = fixedBytes + tail;
   const bytes = lengthBytes(record) + record;
-  return { topic: message.topic, keyText: message.key, at, call, bytes, key, tail, partition: -1 };
+  return { topic: message.topic, keyText: message.key, at, call, message, bytes, tailBytes: tail, partition: -1 };
 }

@@ -1,3 +1,5 @@
+import { compatibilityPartitioner } from "@platformatic/kafka";
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { partitionOf } from "./partition-of.ts";
 
@@ -11,5 +13,15 @@ test.each([
   ["abc", 479470107],
 ])("the key %s goes where Kafka's own clients send it", (key, hash) => {
   for (const partitions of [1, 3, 7, 1_000])
-    expect(partitionOf(Buffer.from(key), partitions)).toBe((hash & 0x7fffffff) % partitions);
+    expect(partitionOf(key, partitions)).toBe((hash & 0x7fffffff) % partitions);
+});
+
+test("any key goes where the driver's partitioner sends it, long ones too", () => {
+  const key = fc.oneof(fc.string({ unit: "binary" }), fc.string({ minLength: 1_300, maxLength: 1_400 }));
+  fc.assert(
+    fc.property(key, fc.integer({ min: 1, max: 1_000 }), (text, partitions) => {
+      const hash = Number(compatibilityPartitioner({ topic: "t" }, Buffer.from(text)));
+      expect(partitionOf(text, partitions)).toBe(hash % partitions);
+    }),
+  );
 });

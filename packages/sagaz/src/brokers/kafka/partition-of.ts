@@ -3,8 +3,18 @@
  *
  * It is murmur2 by Austin Appleby with Kafka's seed, without the sign, modulo the number of partitions.
  */
-export function partitionOf(key: Uint8Array, partitions: number): number {
-  return (murmur2(key) & 0x7fffffff) % partitions;
+export function partitionOf(key: string, partitions: number): number {
+  return (hashOf(key) & 0x7fffffff) % partitions;
+}
+
+/** A character takes three bytes at most. */
+const bytesOfCharacterMax = 3;
+/** Keys are written down here to be hashed: a buffer for each would take longer than its hash. */
+const scratch = Buffer.alloc(4_096);
+
+function hashOf(key: string): number {
+  if (key.length * bytesOfCharacterMax > scratch.length) return murmur2(Buffer.from(key));
+  return murmur2(scratch.subarray(0, scratch.write(key)));
 }
 
 const factor = 0x5bd1e995;

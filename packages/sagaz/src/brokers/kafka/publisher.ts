@@ -6,7 +6,6 @@ import { unavailable } from "./error-codes.ts";
 import { batchBytes, toOutgoing, type Outgoing } from "./outgoing.ts";
 import { partitionOf } from "./partition-of.ts";
 import { heldBack, PublishCall } from "./publish-call.ts";
-import { RecordEncoder } from "./record-encoder.ts";
 import { Sender } from "./sender.ts";
 import type { Topics } from "./topics.ts";
 
@@ -25,7 +24,6 @@ export class Publisher {
   readonly #topics: Topics;
   readonly #limits: PublishLimits;
   readonly #sender: Sender;
-  readonly #encoder = new RecordEncoder();
   readonly #calls = new Set<PublishCall>();
   #isStopped = false;
 
@@ -38,7 +36,7 @@ export class Publisher {
   async publish(messages: readonly BrokerMessage[]): Promise<readonly (SagaError | undefined)[]> {
     const call = new PublishCall(messages.length, performance.now() + this.#limits.publishTimeoutMs);
     const outgoing = messages
-      .map((message, at) => toOutgoing(message, { at, call, encoder: this.#encoder }))
+      .map((message, at) => toOutgoing(message, { at, call }))
       .filter((message) => this.#fits(message));
     this.#calls.add(call);
     await this.#load(outgoing, call);
@@ -79,7 +77,7 @@ export class Publisher {
       left = left.filter((message) => {
         const place = places.get(message.topic) ?? unavailable("nothing is known of its topic");
         if (typeof place === "number") {
-          message.partition = partitionOf(message.key, place);
+          message.partition = partitionOf(message.keyText, place);
           this.#sender.push(message);
         } else if (isLast || !place.retryable) call.refuse(message, place);
         else return true;

@@ -1,6 +1,7 @@
 import { must } from "../../core/must.ts";
 import type { Batch } from "./lane.ts";
 import { batchBytes } from "./outgoing.ts";
+import { writeTail } from "./record.ts";
 import { lengthBytes, writeLength } from "./varint.ts";
 
 const version = 2;
@@ -19,14 +20,13 @@ export function toRecordsBatch(batch: Batch, now: bigint, checksum: Checksum): B
   const { messages, identity, sequence } = batch;
   const all = Buffer.allocUnsafe(batch.bytes);
   let end = batchBytes;
-  for (const [n, { tail }] of messages.entries()) {
-    const place = lengthBytes(n);
-    end = writeLength(all, 2 + place + tail.length, end);
+  for (const [n, { message, tailBytes }] of messages.entries()) {
+    end = writeLength(all, 2 + lengthBytes(n) + tailBytes, end);
     all[end] = 0; // no attributes
     all[end + 1] = 0; // no later than the first
-    end = writeLength(all, n, end + 2);
-    all.set(tail, end);
-    end += tail.length;
+    const tail = writeLength(all, n, end + 2);
+    end = writeTail(all, message, tail);
+    must(end === tail + tailBytes, "a message is not changed while it is published");
   }
   must(end <= all.length, "a batch is no longer than was counted");
   all.writeBigInt64BE(0n, 0); // its place in the log is the broker's to say

@@ -188,7 +188,10 @@ export class Relay {
     const { lanes, others } = toLanes(ready);
     for (const { id, shard, payload } of ready) this.#inFlight.set(id, { id, shard, bytes: payload.length });
     for (const lane of lanes) this.#post(lane);
-    if (!isAll) this.#readAhead();
+    if (!isAll) {
+      this.#readAhead();
+      await new Promise<void>((r) => this.#parts.clock.setTimer(0, r));
+    }
     if (others.length > 0) await this.#send(others);
   }
 
