@@ -30,5 +30,14 @@ export function toOutgoing(
   const tail = tailBytes(message);
   const record = fixedBytes + tail;
   const bytes = lengthBytes(record) + record;
-  return { topic: message.topic, keyText: message.key, at, call, message, bytes, tailBytes: tail, partition: -1 };
+  return {
+    topic: message.topic,
+    keyText: message.key,
+    at,
+    call,
+    message,
+    bytes,
+    tailBytes: tail,
+    partition: -1,
+  };
 }

@@ -188,10 +188,7 @@ export class Relay {
     const { lanes, others } = toLanes(ready);
     for (const { id, shard, payload } of ready) this.#inFlight.set(id, { id, shard, bytes: payload.length });
     for (const lane of lanes) this.#post(lane);
-    if (!isAll) {
-      this.#readAhead();
-      await new Promise<void>((r) => this.#parts.clock.setTimer(0, r));
-    }
+    if (!isAll) await this.#readAhead();
     if (others.length > 0) await this.#send(others);
   }
 
@@ -228,10 +225,12 @@ export class Relay {
     if (id !== undefined) this.#again = Math.min(this.#again ?? id, id);
   }
 
-  #readAhead(): void {
+  /** Waits until the question is on its way: to write a batch down for the broker takes long, and nothing is sent meanwhile. */
+  #readAhead(): Promise<void> {
     this.#ahead = this.#take();
     // It is awaited by the next round, or dropped: either way it must not end the process.
     this.#ahead.catch(() => {});
+    return new Promise((resolve) => this.#parts.clock.setTimer(0, resolve));
   }
 
   /** Leaves out what may not be sent now, with all that follows it in its key. */

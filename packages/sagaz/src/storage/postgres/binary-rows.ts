@@ -29,7 +29,7 @@ export class BinaryRows {
   readonly #pieces: Iterator<Buffer>;
   readonly #columns: number;
   /** Texts of the row before in this piece, by column: neighbours have much in common. */
-  readonly #seen: Seen[];
+  #seen: Seen[];
   #bytes = noBytes;
   #at = 0;
   #column = 0;
@@ -47,7 +47,7 @@ export class BinaryRows {
     do this.#bytes = need(this.#pieces.next().value, "rows end with a mark");
     while (this.#bytes.length === 0);
     this.#at = 0;
-    this.#seen.fill(nothing);
+    this.#seen = this.#seen.map(() => nothing);
   }
 
   /** Goes to the next row, once all of this one is read. False behind the last one. */
