@@ -21,6 +21,7 @@ export async function measureRelays(bench: Bench): Promise<void> {
   const wants = (part: string) => plan.parts.includes(part);
   if (!wants("noop") && !wants("history") && bench.brokers.length === 0) return;
   for (const candidate of [sagaz, graphile]) await warmUp(bench, candidate);
+  for (const broker of bench.brokers) await warmUpBroker(bench, broker);
   const aged = wants("history") ? await age(bench) : undefined;
   const turns = turnsOf(bench, aged);
   for (let round = 0; round < plan.rounds; round += 1) {
@@ -61,6 +62,15 @@ async function warmUp(
   await host.call("fill", database.url, plan.warmBacklog);
   await host.call("relay", { url: database.url, target: noop, events: plan.warmBacklog });
   await database.drop();
+}
+
+/** So is a broker's. */
+async function warmUpBroker({ plan, sagaz, progress }: Bench, broker: RunningBroker): Promise<void> {
+  const { name, server, empty } = broker;
+  progress(`warming up ${name}`);
+  const task = { broker: name, url: server.url, messages: plan.aloneMessages, through: "adapter" } as const;
+  await sagaz.host.call("publishAlone", task);
+  await empty(server.url);
 }
 
 /** A database with a long history in it, the same for all rounds. */
