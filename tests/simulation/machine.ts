@@ -2,8 +2,8 @@ import { isSagaError } from "../../packages/sagaz/src/core/errors.ts";
 import type { Log } from "../../packages/sagaz/src/ports/log.ts";
 import type { SagaStorage } from "../../packages/sagaz/src/ports/storage.ts";
 import { FaultyLine } from "../../packages/sagaz/src/testing/simulator/faulty-line.ts";
-import type { LineParts, Receiver } from "../../packages/sagaz/src/testing/simulator/faulty-line.ts";
-import { ProcessClock } from "../../packages/sagaz/src/testing/simulator/process-clock.ts";
+import type { LineParts } from "../../packages/sagaz/src/testing/simulator/faulty-line.ts";
+import { SimulatedMachine } from "../../packages/sagaz/src/testing/simulator/simulated-machine.ts";
 import { FaultyBroker } from "./delivery/faulty-broker.ts";
 import type { FaultyBrokerParts } from "./delivery/faulty-broker.ts";
 
@@ -18,24 +18,19 @@ interface Member {
   stop(): Promise<unknown>;
 }
 
-/** A process with parts of the library in it, on a clock and lines of its own, which can die, halt and stop. */
-export class Machine implements Receiver {
-  readonly name: string;
-  readonly clock: ProcessClock;
+/** A process with parts of the library in it, on a clock and lines of its own. */
+export class Machine extends SimulatedMachine {
   readonly broker: FaultyBroker;
   readonly #parts: MachineParts;
   readonly #storage: SagaStorage;
   readonly #members: Member[] = [];
   readonly #died: Promise<never>;
   #die: (error: Error) => void = () => {};
-  #state: "running" | "halted" | "dead" | "stopping" | "stopped" = "running";
-  #held: (() => void)[] = [];
 
   constructor(parts: MachineParts) {
+    super(parts);
     this.#parts = parts;
-    const { chance, name } = parts;
-    this.name = name;
-    this.clock = new ProcessClock(parts.clock);
+    const { chance } = parts;
     this.#died = new Promise((_, reject) => (this.#die = reject));
     this.#died.catch(() => {}); // heard by the transactions that are open then
     this.broker = new FaultyBroker({ ...parts, chance: chance.fork(), receiver: this });
@@ -64,92 +59,39 @@ export class Machine implements Receiver {
   }
 
   #log(): Log {
-    const { history } = this.#parts;
     const say = (message: string, details?: Readonly<Record<string, unknown>>) =>
-      history.note(`${this.name}: ${message} ${JSON.stringify(details ?? {})}`);
+      this.history.note(`${this.name}: ${message} ${JSON.stringify(details ?? {})}`);
     return { debug: say, info: say, warn: say, error: say };
-  }
-
-  get isRunning(): boolean {
-    return this.#state === "running" || this.#state === "stopping";
-  }
-  get isDead(): boolean {
-    return this.#state === "dead";
-  }
-  get isHalted(): boolean {
-    return this.#state === "halted";
-  }
-  /** It has neither died nor been told to stop. */
-  get isUp(): boolean {
-    return this.#state === "running" || this.#state === "halted";
-  }
-
-  deliver(call: () => void): void {
-    if (this.#state === "dead") return;
-    if (this.#state === "halted") this.#held.push(call);
-    else call();
   }
 
   /** Starts all that is in it. One that cannot start, dies, as a program would that gives up. */
   start(): void {
-    const { history } = this.#parts;
-    history.note(`${this.name} starts`);
+    this.history.note(`${this.name} starts`);
     for (const member of this.#members)
       member.start().catch((error: unknown) => {
-        history.note(`${this.name} could not start: ${String(error)}`);
+        this.history.note(`${this.name} could not start: ${String(error)}`);
         if (isSagaError(error, "SAGAZ_BROKER_UNAVAILABLE")) return;
         if (isSagaError(error) && error.retryable) this.crash();
-        else if (this.#state === "running") history.breach("a process can start", String(error));
+        else if (this.isUp && !this.isHalted) this.history.breach("a process can start", String(error));
       });
   }
 
-  /** It dies in the middle of whatever it does, and hears of nothing again. */
-  crash(): void {
-    if (this.#state === "dead") return;
-    this.#parts.history.saw("crashes");
-    this.#parts.history.note(`${this.name} crashes`);
-    this.#state = "dead";
-    this.#held = [];
-    this.clock.kill();
+  override crash(): void {
+    if (this.isDead) return;
+    this.history.saw("crashes");
+    super.crash();
     this.#die(new Error("its process has died"));
     void this.broker.stop();
   }
 
-  /** It stands still, and does not know; perhaps the broker takes it for gone. */
-  halt(how: "frozen" | "overslept"): void {
-    if (this.#state !== "running") return;
-    this.#parts.history.note(`${this.name} halts (${how})`);
-    this.#state = "halted";
-    this.clock.halt(how);
+  /** Perhaps the broker takes it for gone. */
+  override halt(how: "frozen" | "overslept"): void {
+    if (!this.isUp || this.isHalted) return;
+    super.halt(how);
     if (this.#parts.chance.happens(0.5)) this.broker.cut();
   }
 
-  /** It goes on where it stood: perhaps with work that is another's by now. */
-  goOn(): void {
-    if (this.#state !== "halted") return;
-    this.#parts.history.note(`${this.name} goes on`);
-    this.#state = "running";
-    this.clock.goOn();
-    const held = this.#held;
-    this.#held = [];
-    for (const call of held) call();
-  }
-
-  /** Tells it to stop in good order. */
-  stop(): void {
-    if (this.#state !== "running") return;
-    const { history } = this.#parts;
-    history.note(`${this.name} is told to stop`);
-    this.#state = "stopping";
-    const stopAll = async () => {
-      for (const member of this.#members.toReversed()) await member.stop();
-    };
-    stopAll().then(
-      () => {
-        if (this.#state === "stopping") this.#state = "stopped";
-        history.note(`${this.name} has stopped`);
-      },
-      (error: unknown) => history.breach("a process can stop", String(error)),
-    );
+  protected async stopAll(): Promise<void> {
+    for (const member of this.#members.toReversed()) await member.stop();
   }
 }

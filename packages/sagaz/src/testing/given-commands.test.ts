@@ -116,3 +116,10 @@ test("a result that does not fit its schema counts as one that nobody knows, and
     .when({ count: returns("many") })
     .expect({ status: "compensated", undone: ["count"] });
 });
+
+test("an answer that cannot travel is told, and not waited for", async () => {
+  const run = given(order, { sku: "a" })
+    .when({ reserve: fails("no", 10n) })
+    .run();
+  await expect(run).rejects.toThrow("BigInt");
+});

@@ -98,10 +98,13 @@ async function rehearse({ definition, input, options, actions, undos }: Rehearsa
   };
   const parts = { actions, undos, isStubbed: options.others === "stub", call };
   const played = rehearsed(definition, parts);
+  let broken: { readonly error: unknown } | undefined;
   const journal = new WatchedJournal(new InMemoryStorage({ clock }), (row) => {
     void answerCommand(row, parts)
       .then((reply) => reply && orchestrator.sagas.reply(reply))
-      .catch(() => {}); // the saga has gone its way without it
+      .catch((error: unknown) => {
+        if (!journal.isOver(row.sagaId ?? "")) broken ??= { error }; // else the saga has gone its way without it
+      });
   });
   const orchestrator = new SagaOrchestrator({
     storage: journal.storage,
@@ -118,7 +121,8 @@ async function rehearse({ definition, input, options, actions, undos }: Rehearsa
   for (const { signal, payload } of signalsOf(definition, actions))
     await clock.drive(orchestrator.sagas.signal(id, signal, payload));
   const isOver = () => journal.isOver(id) && orchestrator.sagasInFlight === 0;
-  await clock.runUntil(isOver, { limitMs: options.limitMs ?? MONTH_MS });
+  await clock.runUntil(() => broken !== undefined || isOver(), { limitMs: options.limitMs ?? MONTH_MS });
+  if (broken) throw broken.error;
   const saga = await orchestrator.sagas.get(id);
   const events = await orchestrator.sagas.events(id);
   const tookMs = (events.at(-1)?.at ?? from) - from;

@@ -7,9 +7,8 @@ import type { FakeClock } from "../fake-clock.ts";
 import type { SeededChance } from "../seeded-chance.ts";
 import type { Faults } from "./faults.ts";
 import { FaultyLine } from "./faulty-line.ts";
-import type { Receiver } from "./faulty-line.ts";
 import type { History } from "./history.ts";
-import { ProcessClock } from "./process-clock.ts";
+import { SimulatedMachine } from "./simulated-machine.ts";
 import { overBadLine } from "./step-calls.ts";
 import type { CallWatcher } from "./step-calls.ts";
 
@@ -30,24 +29,17 @@ export interface ProcessParts {
 }
 
 /** A process with the real engine in it, on a machine and a network of its own. */
-export class SimulatedProcess implements Receiver {
-  readonly name: string;
-  readonly clock: ProcessClock;
+export class SimulatedProcess extends SimulatedMachine {
   readonly orchestrator: SagaOrchestrator;
   /** The definitions that it can run. */
   readonly held: readonly SagaDefinition[];
   /** The lease that it registered last. */
   epoch = 0;
-  readonly #history: History;
-  #state: "running" | "halted" | "dead" | "stopping" | "stopped" = "running";
-  #held: (() => void)[] = [];
 
   constructor(parts: ProcessParts) {
-    const { name, history, chance } = parts;
-    this.name = name;
+    super({ ...parts, ...(parts.punctual ? {} : { skew: drawSkew(parts) }) });
+    const { name, chance } = parts;
     this.held = parts.definitions;
-    this.#history = history;
-    this.clock = new ProcessClock(parts.clock, parts.punctual ? {} : drawSkew(parts));
     const calls = { ...parts, chance: chance.fork(), receiver: this, watcher: parts.watch(this) };
     const line = new FaultyLine({
       ...parts,
@@ -73,7 +65,7 @@ export class SimulatedProcess implements Receiver {
     const register: SagaStorage["leases"]["register"] = async (worker) => {
       const registered = await storage.leases.register(worker);
       this.epoch = registered.epoch;
-      this.#history.note(`${this.name} is worker ${registered.epoch}`);
+      this.history.note(`${this.name} is worker ${registered.epoch}`);
       return registered;
     };
     return { ...storage, leases: { ...storage.leases, register } };
@@ -81,84 +73,26 @@ export class SimulatedProcess implements Receiver {
 
   #log(): Log {
     const say = (message: string, details?: Readonly<Record<string, unknown>>) =>
-      this.#history.note(`${this.name}: ${message} ${JSON.stringify(details ?? {})}`);
+      this.history.note(`${this.name}: ${message} ${JSON.stringify(details ?? {})}`);
     const alarm: Log["error"] = (message, details) => {
       say(message, details);
-      if (message.includes("bug")) this.#history.breach("no saga gets stuck", JSON.stringify(details));
+      if (message.includes("bug")) this.history.breach("no saga gets stuck", JSON.stringify(details));
     };
     return { debug: say, info: say, warn: say, error: alarm };
   }
 
-  get isRunning(): boolean {
-    return this.#state === "running" || this.#state === "stopping";
-  }
-  get isDead(): boolean {
-    return this.#state === "dead";
-  }
-  get isHalted(): boolean {
-    return this.#state === "halted";
-  }
-  /** It has neither died nor been told to stop. */
-  get isUp(): boolean {
-    return this.#state === "running" || this.#state === "halted";
-  }
-
-  deliver(call: () => void): void {
-    if (this.#state === "dead") return;
-    if (this.#state === "halted") this.#held.push(call);
-    else call();
-  }
-
   /** Starts it. One that cannot start, dies, as a program would that gives up. */
   start(): void {
-    this.#history.note(`${this.name} starts`);
+    this.history.note(`${this.name} starts`);
     this.orchestrator.start().catch((error: unknown) => {
-      this.#history.note(`${this.name} could not start: ${String(error)}`);
+      this.history.note(`${this.name} could not start: ${String(error)}`);
       if (isSagaError(error) && error.retryable) this.crash();
-      else this.#history.breach("a process can start", String(error));
+      else this.history.breach("a process can start", String(error));
     });
   }
 
-  /** It dies in the middle of whatever it does, and hears of nothing again. */
-  crash(): void {
-    if (this.#state === "dead") return;
-    this.#history.note(`${this.name} crashes`);
-    this.#state = "dead";
-    this.#held = [];
-    this.clock.kill();
-  }
-
-  /** It stands still, and does not know. */
-  halt(how: "frozen" | "overslept"): void {
-    if (this.#state !== "running") return;
-    this.#history.note(`${this.name} halts (${how})`);
-    this.#state = "halted";
-    this.clock.halt(how);
-  }
-
-  /** It goes on where it stood: perhaps with work that is another's by now. */
-  goOn(): void {
-    if (this.#state !== "halted") return;
-    this.#history.note(`${this.name} goes on`);
-    this.#state = "running";
-    this.clock.goOn();
-    const held = this.#held;
-    this.#held = [];
-    for (const call of held) call();
-  }
-
-  /** Tells it to stop in good order. */
-  stop(): void {
-    if (this.#state !== "running") return;
-    this.#history.note(`${this.name} is told to stop`);
-    this.#state = "stopping";
-    this.orchestrator.stop().then(
-      () => {
-        if (this.#state === "stopping") this.#state = "stopped";
-        this.#history.note(`${this.name} has stopped`);
-      },
-      (error: unknown) => this.#history.breach("a process can stop", String(error)),
-    );
+  protected stopAll(): Promise<unknown> {
+    return this.orchestrator.stop();
   }
 }
 
