@@ -67,7 +67,7 @@ test("what is left is told once, page by page, and again when that is asked for"
   const [one = 0, two = 0, three = 0, four = 0, five = 0, six = 0] = ids;
   await leave([two, three, four, five, six]);
   expect(await take({ limit: 2 })).toEqual([two, three]);
-  expect(await take({ inFlight: [{ id: two, payload: "" }] })).toEqual([four, five, six]);
+  expect(await take({ inFlight: [{ id: two, bytes: 2 }] })).toEqual([four, five, six]);
   expect(await take()).toEqual([]);
   expect(await take({ again: four, held: ["k-0"] })).toEqual([five]);
   expect(await take()).toEqual([four, five, six]);
