@@ -55,7 +55,7 @@ export const deliveryMutations: readonly Mutation[] = [
     name: "what is in flight is read again",
     file: "runtime/delivery/relay.ts",
     text: "const inFlight = this.#inFlight.values();",
-    replacement: "const inFlight: InFlight[] = [];",
+    replacement: "const inFlight: EventInFlight[] = [];",
   },
   {
     name: "shards are given back while their events are with the broker",

@@ -87,7 +87,7 @@ export interface ShardShare {
 }
 
 /** An event that was taken and is not settled yet. */
-export interface InFlight {
+export interface EventInFlight {
   readonly id: number;
   /** The length of its payload. */
   readonly bytes: number;
@@ -103,7 +103,7 @@ export interface TakeRequest {
    */
   readonly bytesMax: number;
   /** What was taken and is not settled yet: left out. */
-  readonly inFlight: Iterable<InFlight>;
+  readonly inFlight: Iterable<EventInFlight>;
   /** Keys whose events are left out. */
   readonly held: readonly string[];
   /**

@@ -4,7 +4,13 @@ import type { SagaError } from "../../core/errors.ts";
 import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
-import type { InFlight, OutboxStorage, PendingEvent, Settlement, TakenEvents } from "../../ports/outbox.ts";
+import type {
+  EventInFlight,
+  OutboxStorage,
+  PendingEvent,
+  Settlement,
+  TakenEvents,
+} from "../../ports/outbox.ts";
 import { keepTrying } from "../patience.ts";
 import { BackOff } from "./back-off.ts";
 import { BrokerOutage } from "./broker-outage.ts";
@@ -74,7 +80,7 @@ export class Relay {
   /** Lanes that are sent to. */
   readonly #posting = new Set<Promise<void>>();
   /** Taken and not settled, by id, with its shard. Not the event itself, which is large and lives for longer then. */
-  readonly #inFlight = new Map<number, InFlight & { readonly shard: number }>();
+  readonly #inFlight = new Map<number, EventInFlight & { readonly shard: number }>();
   #shards: readonly number[] = [];
   #mine: ReadonlySet<number> = new Set();
   /** Shards to be given back, once nothing of theirs is in flight. */
