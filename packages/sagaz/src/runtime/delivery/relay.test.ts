@@ -25,6 +25,19 @@ class BrokerThatRefusesOnce extends InMemoryBroker {
   }
 }
 
+/** Adds events of one key. */
+async function add(storage: InMemoryStorage, payloads: readonly string[]): Promise<void> {
+  const { tx, commit } = storage.begin();
+  const rows = payloads.map((payload) =>
+    toOutboxRow(
+      { topic: "t", type: "e", key: "k", payload },
+      { newId: () => payload, source: "test", bytesMax: 100 },
+    ),
+  );
+  await storage.outbox.addIn(tx, rows);
+  await commit();
+}
+
 test("a key stands still as long as it cannot be noted that its first event was refused", async () => {
   const clock = new FakeClock();
   const storage = new InMemoryStorage({ clock });
@@ -38,19 +51,49 @@ test("a key stands still as long as it cannot be noted that its first event was 
       return settle(settlement);
     },
   });
-  const { tx, commit } = storage.begin();
-  const rows = ["first", "second"].map((payload) =>
-    toOutboxRow(
-      { topic: "t", type: "e", key: "k", payload },
-      { newId: () => payload, source: "test", bytesMax: 100 },
-    ),
-  );
-  await storage.outbox.addIn(tx, rows);
-  await commit();
+  await add(storage, ["first", "second"]);
   const worker = new OutboxWorker({ storage, broker, clock, chance: new SeededChance(1), log: silentLog });
   await worker.start();
   await clock.runUntil(() => broker.taken.length === 2);
   expect(broker.taken).toEqual(['"first"', '"second"']);
+  const stopped = worker.stop();
+  await clock.advance(1_000);
+  await stopped;
+});
+
+test("the next batch is asked for before one is handed over, and none is kept once it is", async () => {
+  const clock = new FakeClock();
+  const storage = new InMemoryStorage({ clock });
+  const broker = new InMemoryBroker();
+  const order: string[] = [];
+  const known = new Set<string>();
+  const { take } = storage.outbox;
+  const { publish } = broker;
+  Object.assign(storage.outbox, {
+    take: async (request: Parameters<typeof take>[0]) => {
+      const inFlight = [...request.inFlight];
+      for (const one of inFlight) for (const name of Object.keys(one)) known.add(name);
+      for (let n = 0; n < 20; n += 1) await Promise.resolve(); // a pool and a driver take some turns until they send
+      order.push("asked");
+      return take.call(storage.outbox, { ...request, inFlight });
+    },
+  });
+  Object.assign(broker, {
+    publish: (messages: readonly BrokerMessage[]) => {
+      order.push(`handed over ${messages.length}`);
+      return publish.call(broker, messages);
+    },
+  });
+  await add(
+    storage,
+    Array.from({ length: 5 }, (_, n) => `event-${n}`),
+  );
+  const parts = { storage, broker, clock, chance: new SeededChance(1), log: silentLog };
+  const worker = new OutboxWorker({ ...parts, batchMax: 2 });
+  await worker.start();
+  await clock.runUntil(() => worker.counts.sent === 5);
+  expect(order.slice(0, 4)).toEqual(["asked", "asked", "handed over 2", "asked"]);
+  expect([...known].sort()).toEqual(["bytes", "id", "shard"]);
   const stopped = worker.stop();
   await clock.advance(1_000);
   await stopped;
