@@ -8,11 +8,13 @@ import { createDatabase, runSql } from "../../../../../tools/servers/postgres-da
 import { startPostgres } from "../../../../../tools/servers/postgres.ts";
 import { waitUntil } from "../../../../../tools/servers/wait-until.ts";
 import { InMemoryBroker } from "../../brokers/memory/index.ts";
+import type { OutboxEvent } from "../../core/delivery/outbox-event.ts";
 import { SagaError } from "../../core/errors.ts";
 import type { BrokerMessage } from "../../ports/broker.ts";
 import { silentLog } from "../../ports/log.ts";
 import { PostgreSQLStorage } from "../../storage/postgres/index.ts";
 import type { PostgreSQLStorageOptions } from "../../storage/postgres/index.ts";
+import { fromPg } from "../../transactions/from-pg.ts";
 import { OptimisticPublisher } from "./optimistic-publisher.ts";
 import { Outbox } from "./outbox.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
@@ -550,6 +552,32 @@ test("under debezium no event is pending and nobody here sends; that is refused 
   await waitUntil("all is sent", isEmpty(rows), backlogMs);
   expect(broker.taken).toEqual(["a/1", "a/3"]);
   expect(relay.delivery).toEqual({ mode: "relay" });
+});
+
+test("who began before debezium took over leaves it no pending row, and is refused what it would not send", async () => {
+  const { pool, storage, rows } = await open();
+  const outbox = new Outbox({ storage });
+  await rows(`select pg_create_logical_replication_slot('debezium_' || oid, 'pgoutput')
+    from pg_database where datname = current_database()`);
+  const late = await pool.connect();
+  onTestFinished(() => late.release());
+  const begin = () => late.query("begin isolation level repeatable read; select from sagaz.saga_delivery");
+  const add = (event: Partial<OutboxEvent>) =>
+    outbox.add(fromPg(late), { topic: "t", type: "e", key: "k", payload: {}, ...event });
+  await begin();
+  await rows("select sagaz.set_delivery('debezium', 'a test')");
+  await add({});
+  await late.query("commit");
+  expect(await rows("select from sagaz.saga_outbox_pending")).toEqual([]);
+  expect(await rows("select topic from sagaz.saga_outbox")).toEqual([{ topic: "t" }]);
+  await rows("select sagaz.set_delivery('relay', 'a test')");
+  for (const event of [{ payload: new Uint8Array([1]) }, { topic: "https://a.example.com/" }]) {
+    await begin();
+    await rows("select sagaz.set_delivery('debezium', 'a test')");
+    await expect(add(event)).rejects.toThrow("under debezium");
+    await late.query("rollback");
+    await rows("select sagaz.set_delivery('relay', 'a test')");
+  }
 });
 
 test("behind a pooler that knows no replication: events are polled for, with advice", async (context) => {

@@ -435,7 +435,9 @@ describe("events for URLs on PostgreSQL", () => {
 
   test("are refused under Debezium, which would lose them", async () => {
     const { pool, storage } = await openOutbox();
-    await pool.query("update sagaz.saga_delivery set mode = 'debezium'"); // set_delivery() wants a slot
+    // As set_delivery() does, but for the slot that it wants.
+    await pool.query("update sagaz.saga_delivery set mode = 'debezium'");
+    await pool.query("alter table sagaz.saga_outbox_pending enable trigger leave_to_debezium");
     const outbox = new Outbox({ storage });
     const adding = (topic: string) =>
       outbox.transaction(pool, (_, add) => add({ topic, type: "t", payload: {} }));

@@ -72,6 +72,13 @@ insert into {{schema}}.saga_delivery default values;
 -- Workers that relay.
 alter table {{schema}}.saga_workers add column relays boolean not null default false;
 
+-- Debezium has no use for pending rows, and deletes none. Enabled as long as it delivers, so that others pay nothing for it;
+-- and whoever adds an event sees it at once, however old his snapshot is.
+create function {{schema}}.leave_to_debezium() returns trigger language plpgsql as 'begin return null; end';
+create trigger leave_to_debezium before insert on {{schema}}.saga_outbox_pending
+  for each row execute function {{schema}}.leave_to_debezium();
+alter table {{schema}}.saga_outbox_pending disable trigger leave_to_debezium;
+
 create sequence {{schema}}.saga_dead_letter_id as bigint;
 
 create table {{schema}}.saga_dead_letters (
@@ -123,7 +130,7 @@ end $$;
 
 -- Adds events in the transaction that calls it. With p_hold_ms relays leave them alone for so long, for somebody who
 -- knows of the commit to send them. Answers their ids, in their order, and the time.
--- Under debezium no pending row is written. Under cdc nothing is held for a publisher, and no ids are answered for it to
+-- Under cdc nothing is held for a publisher, and no ids are answered for it to
 -- send by: the reader is as quick, and both would send it.
 create function {{schema}}.add_events(p_events {{schema}}.outbox_columns, p_now timestamptz, p_hold_ms integer)
 returns table (ids bigint[], at_ms bigint) language sql as $$
@@ -151,7 +158,7 @@ returns table (ids bigint[], at_ms bigint) language sql as $$
     insert into {{schema}}.saga_outbox_pending (id, created_at, shard, bytes, partition_key, available_at)
       select l.id, l.created_at, l.shard, l.bytes, l.partition_key,
           case when c.mode = 'relay' then l.created_at + p_hold_ms * interval '1 ms' end
-        from logged l, clock c where c.mode <> 'debezium'
+        from logged l, clock c
       returning id)
   select case when (select c.mode from clock c) = 'relay' or p_hold_ms is null then array_agg(p.id order by p.id) end,
       floor(extract(epoch from (select c.now from clock c)) * 1000)::bigint from pended p
@@ -161,30 +168,25 @@ $$;
 -- the connection lives, where planning them anew for each caller takes longer than doing what they say; to call a procedure
 -- needs no plan either, and answers nothing that a driver would read. p_event has the fields of an outbox_columns up to its
 -- headers: one array costs less than a parameter for each. The payload is by itself: in an array it would be escaped.
--- The mode is looked at by the statement that writes: a look of its own would cost a twentieth of the whole.
+-- Nothing is looked up, declared or answered: each would cost a twentieth of the whole. The time of the statement is the same
+-- for both rows; and that Debezium delivers is seen by a trigger.
 create procedure {{schema}}.add_event(p_now timestamptz, p_event text[], p_payload text, p_payload_bytes text)
 language plpgsql as $$
-declare
-  v_id bigint;
-  v_now timestamptz := coalesce(p_now, clock_timestamp());
-  v_payload bytea := decode(p_payload_bytes, 'base64');
 begin
   -- First this table, whose lock is to be held before an id is taken: see undecided_ids.
-  insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, bytes, partition_key)
-    select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint,
-        coalesce(octet_length(p_payload), octet_length(v_payload)), p_event[4]
-      from {{schema}}.saga_delivery d where d.mode <> 'debezium'
-    returning p.id into v_id;
-  if v_id is null then
+  insert into {{schema}}.saga_outbox_pending (id, created_at, shard, bytes, partition_key)
+    values (nextval('{{schema}}.saga_outbox_id'), coalesce(p_now, statement_timestamp()), p_event[1]::smallint,
+        coalesce(octet_length(p_payload), octet_length(decode(p_payload_bytes, 'base64'))), p_event[4]);
+  if not found then -- it is left to Debezium
     if p_payload_bytes is not null then perform {{schema}}.refuse_bytes(); end if;
     if strpos(p_event[3], ':') > 0 then perform {{schema}}.refuse_url(); end if;
-    v_id := nextval('{{schema}}.saga_outbox_id');
   end if;
   insert into {{schema}}.saga_outbox (
       id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
       saga_id, traceparent, headers, payload, payload_bytes)
-    values (v_id, v_now, p_event[1]::smallint, p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7],
-      p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, v_payload);
+    values (currval('{{schema}}.saga_outbox_id'), coalesce(p_now, statement_timestamp()), p_event[1]::smallint,
+      p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7], p_event[8], p_event[9], p_event[10], p_event[11],
+      p_event[12], p_payload, decode(p_payload_bytes, 'base64'));
 end $$;
 
 -- The same, held for whoever knows of the commit. Answers the event's id and the time in milliseconds; the id is 0 when

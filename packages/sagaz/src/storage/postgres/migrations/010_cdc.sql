@@ -243,6 +243,11 @@ begin
   if p_mode = 'debezium' and exists (select from {{schema}}.saga_outbox_pending) then
     raise exception 'events are pending, which Debezium would not send: let them go out first';
   end if;
+  if p_mode = 'debezium' then
+    alter table {{schema}}.saga_outbox_pending enable trigger leave_to_debezium;
+  else
+    alter table {{schema}}.saga_outbox_pending disable trigger leave_to_debezium;
+  end if;
   update {{schema}}.saga_delivery d set mode = p_mode, epoch = d.epoch + 1, reader = null, is_drained = false,
     changed_at = clock_timestamp(), reason = p_reason;
 end $$;
