@@ -199,3 +199,20 @@ test("a page of the journal's sagas is read in the order of their ids", async ()
   const { rows } = await readBy("journalledSagas", [null, null, 100]);
   expect(rows).toBeLessThan(2_000);
 });
+
+test("what the log has brought is looked up by its ids, however much is pending", async () => {
+  const { rows: readers } = await room.pool.query<{ epoch: string }>(
+    "select epoch from sagaz.become_reader($1)",
+    [epoch],
+  );
+  const ids = Array.from({ length: 100 }, (_, n) => 2 * n + 1);
+  const look = () => readBy("lookAtStreamed", [epoch, readers[0]?.epoch, [], ids]);
+  await look(); // planned as long as nothing was pending
+  await room.sql(
+    `insert into sagaz.saga_outbox_pending (id, created_at, shard, bytes, partition_key)
+       select n, now(), 0, 1, 'k' from generate_series(1, 20000) n`,
+  );
+  const { rows } = await look();
+  expect(rows).toBeGreaterThanOrEqual(ids.length);
+  expect(rows).toBeLessThan(3 * ids.length);
+});

@@ -84,7 +84,9 @@ end $$;
 -- Notes what became of events, as settle_events does, for the reader.
 create function {{schema}}.settle_streamed(
   p_worker bigint, p_epoch bigint, p_now timestamptz, p_sent bigint[], p_failed json, p_dead json, p_left bigint[]
-) returns void language plpgsql as $$
+) returns void language plpgsql
+  set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan
+as $$
 begin
   perform {{schema}}.hold_reader(p_worker, p_epoch);
   perform {{schema}}.settle_events(p_worker, p_now, p_sent, p_failed, p_dead);
@@ -98,7 +100,9 @@ end $$;
 -- Notes what became of events that were left, likewise.
 create function {{schema}}.settle_left(
   p_worker bigint, p_epoch bigint, p_now timestamptz, p_sent bigint[], p_failed json, p_dead json
-) returns void language plpgsql as $$
+) returns void language plpgsql
+  set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan
+as $$
 begin
   perform {{schema}}.hold_reader(p_worker, p_epoch);
   perform {{schema}}.settle_events(p_worker, p_now, p_sent, p_failed, p_dead);
@@ -162,8 +166,11 @@ $$;
 -- Looks at events that the log has brought: whether the transactions that wrote them are visible to everybody (a commit is in
 -- the log before that, and with a synchronous standby long before), and which of p_ids were sent already, or are left to
 -- the tables. p_xids are 32 bits wide, as the log has them. Throws SZ001 for one who does not read any more.
+-- Each id is looked up: "exists" would be answered by reading all that is pending, for each batch of a backlog.
 create function {{schema}}.look_at_streamed(p_worker bigint, p_epoch bigint, p_xids bigint[], p_ids bigint[])
-returns table (is_visible boolean, known bigint[]) language plpgsql as $$
+returns table (is_visible boolean, known bigint[]) language plpgsql
+  set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan
+as $$
 declare
   v_now pg_snapshot := pg_current_snapshot();
   v_next bigint := pg_snapshot_xmax(v_now)::text::bigint;
@@ -180,8 +187,8 @@ begin
   end if;
   return query select true, array(
     select i.id from unnest(p_ids) i(id)
-      where not exists (select from {{schema}}.saga_outbox_pending p where p.id = i.id)
-        or exists (select from {{schema}}.saga_outbox_left l where l.id = i.id));
+      where (select p.id from {{schema}}.saga_outbox_pending p where p.id = i.id) is null
+        or (select l.id from {{schema}}.saga_outbox_left l where l.id = i.id) is not null);
 end $$;
 
 -- The slot of this schema; a slot's name is one of the whole server.
