@@ -8,11 +8,12 @@ import { keepJson } from "../../core/json.ts";
 import { need } from "../../core/must.ts";
 import type { Chance } from "../../ports/chance.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { InboxAnswer, InboxRow } from "../../ports/inbox.ts";
+import type { InboxAnswer } from "../../ports/inbox.ts";
 import type { SagaStorage } from "../../ports/storage.ts";
 import { LazyAbort } from "../lazy-abort.ts";
 import { fromText, PAYLOAD_BYTES_MAX } from "../payload.ts";
 import { newId, systemChance, systemClock } from "../system.ts";
+import { placeOf, splitCopies, toInboxRow } from "./inbox-row.ts";
 
 /** What an inbox is made of. Only `storage` and `consumerName` are needed. */
 export interface ConsumerInboxOptions {
@@ -176,7 +177,7 @@ export class ConsumerInbox {
   ): Promise<readonly BatchResult<Result>[]> {
     const results: BatchResult<Result>[] = messages.map(() => ({ status: "held" }));
     const failedKeys = new Set<string>();
-    const isHeld = (message: InboxMessage) => failedKeys.has(placeOf(message));
+    const isHeld = (message: InboxMessage) => failedKeys.size > 0 && failedKeys.has(placeOf(message));
     const inTurn = async (places: readonly number[]): Promise<void> => {
       const open = places.filter((place) => !isHeld(need(messages[place], "a place")));
       if (open.length === 0) return;
@@ -232,13 +233,14 @@ export class ConsumerInbox {
     callersTx: SqlRunner | undefined,
   ): Promise<readonly InboxAnswer[]> {
     const { inbox, outbox, can, name } = this.#storage;
-    const request = { consumerName: this.consumerName, messages: messages.map(toRow) };
+    const request = { consumerName: this.consumerName, messages: messages.map(toInboxRow) };
     const work = async (tx: SqlRunner, fresh: readonly number[]) => {
       const results: (string | null)[] = [];
       const published: OutboxRow[] = [];
       for (const place of fresh) {
         const message = need(messages[place], "a place");
-        results.push(await this.#handle({ message, tx, published, place }, handler));
+        const result = this.#handle({ message, tx, published, place }, handler);
+        results.push(result instanceof Promise ? await result : result);
       }
       if (published.length > 0) await outbox.addIn(tx, published);
       return results;
@@ -250,7 +252,8 @@ export class ConsumerInbox {
     return inbox.processIn(callersTx, request, work);
   }
 
-  async #handle<Payload, Result>(
+  /** Answers at once where the handler does: a batch of such takes no turns of the clock. */
+  #handle<Payload, Result>(
     call: {
       readonly message: InboxMessage<Payload>;
       readonly tx: SqlRunner;
@@ -258,7 +261,7 @@ export class ConsumerInbox {
       readonly place: number;
     },
     handler: InboxHandler<Payload, Result>,
-  ): Promise<string | null> {
+  ): (string | null) | Promise<string | null> {
     const { message, tx, published, place } = call;
     const stop = new LazyAbort();
     const own: OutboxRow[] = [];
@@ -276,17 +279,23 @@ export class ConsumerInbox {
       },
       publish,
     };
-    try {
-      const answer = handler(message.payload, context);
-      const result = isPromise(answer) ? await this.#inTime(answer, { message, stop }) : answer;
+    const done = (result: Result): string | null => {
+      hasSettled = true;
       const what = `the result of the handler of "${this.consumerName}"`;
       const kept = keepJson(result, { what, bytesMax: this.#payloadBytesMax });
       published.push(...own);
       return kept === undefined ? null : JSON.stringify(kept);
-    } catch (error) {
-      throw new HandlerFailure(place, this.#toFailure(error, message));
-    } finally {
+    };
+    const failed = (error: unknown): never => {
       hasSettled = true;
+      throw new HandlerFailure(place, this.#toFailure(error, message));
+    };
+    try {
+      const answer = handler(message.payload, context);
+      if (!isPromise(answer)) return done(answer);
+      return this.#inTime(answer, { message, stop }).then(done).catch(failed);
+    } catch (error) {
+      return failed(error);
     }
   }
 
@@ -335,52 +344,13 @@ function isPromise<T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> {
   return typeof (answer as Partial<PromiseLike<T>> | null | undefined)?.then === "function";
 }
 
-/** Messages with one topic and key have an order. */
-function placeOf({ sourceTopic, key }: InboxMessage): string {
-  return key === undefined ? "" : `${sourceTopic} ${key}`;
-}
-
 /** The transaction itself was refused: a statement in it had failed, or a constraint that is checked at its end. */
 function isRefusal(error: unknown): error is SagaError {
   return isSagaError(error, "SAGAZ_STORAGE_REFUSED") || isSagaError(error, "SAGAZ_INVALID_EVENT");
 }
 
-function toRow({ eventId, sourceTopic, eventType }: InboxMessage): InboxRow {
-  checkText("id", eventId, { lengths: [1, 200], rule: "it must be a text of 1 to 200 characters" });
-  const rule = "it must be a text without NUL characters";
-  checkText("source topic", sourceTopic, { lengths: [0, Infinity], rule });
-  checkText("type", eventType, { lengths: [0, Infinity], rule });
-  return { eventId, sourceTopic, eventType };
-}
-
-/** What cannot be stored as it is, is refused, or would come back as another text: an id then passes for a repetition. */
-function checkText(
-  what: string,
-  value: unknown,
-  { lengths: [min, max], rule }: { readonly lengths: readonly [number, number]; readonly rule: string },
-): void {
-  const isText = typeof value === "string" && !/[\0\p{Surrogate}]/u.test(value);
-  if (isText && value.length >= min && value.length <= max) return;
-  throw new SagaError("SAGAZ_INVALID_EVENT", { what, value: JSON.stringify(value) ?? "undefined", rule });
-}
-
 function toResult<Result>({ isDuplicate, result }: InboxAnswer): InboxResult<Result> {
   return { isDuplicate, result: (result === null ? undefined : fromText(result)) as Result };
-}
-
-/** Places of the first message of each event, and of those that repeat one. */
-function splitCopies(
-  messages: readonly InboxMessage[],
-): readonly [firsts: readonly number[], copies: readonly number[]] {
-  const seen = new Set<string>();
-  const firsts: number[] = [];
-  const copies: number[] = [];
-  for (const [place, { eventId }] of messages.entries()) {
-    if (seen.has(eventId)) copies.push(place);
-    else firsts.push(place);
-    seen.add(eventId);
-  }
-  return [firsts, copies];
 }
 
 function checkName(consumerName: unknown): void {

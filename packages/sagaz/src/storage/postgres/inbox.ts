@@ -23,8 +23,8 @@ type Row = Readonly<Record<string, unknown>>;
 /** The transaction that messages are noted in. */
 interface Noting {
   readonly request: InboxRequest;
-  /** What noting them answered: {@link Known} of those that are new, and perhaps of others. */
-  readonly noted: readonly Row[];
+  /** What noting them answered: those that are new, and perhaps others. */
+  readonly noted: readonly Known[];
   readonly run: Run;
 }
 
@@ -52,7 +52,8 @@ export class PostgresInbox implements InboxStorage {
         let answers: readonly InboxAnswer[];
         try {
           const note = withLiterals(...this.#toNote(request));
-          const noted = await connection.runLast(`${begin}; ${note}`, { commits: false });
+          const rows = await connection.runLast(`${begin}; ${note}`, { commits: false });
+          const noted = request.messages.length === 1 ? rows.map(toKnown) : toNew(rows);
           answers = await processNoted(this.#database.sql, { request, noted, run }, (fresh) =>
             work(runner.tx, fresh),
           );
@@ -78,7 +79,7 @@ export class PostgresInbox implements InboxStorage {
         throw toSagaError(error, { commits: false });
       }
     };
-    const noted = await run(...this.#toNote(request));
+    const noted = (await run(...this.#toNote(request))).map(toKnown);
     return processNoted(this.#database.sql, { request, noted, run }, (fresh) => work(tx, fresh));
   }
 
@@ -115,11 +116,7 @@ async function processNoted(
   work: (fresh: readonly number[]) => Promise<readonly (string | null)[]>,
 ): Promise<readonly InboxAnswer[]> {
   const { messages } = noting.request;
-  const known = new Map<string, Known>();
-  const learn = (rows: readonly Row[]) => {
-    for (const values of rows.map(toKnown)) known.set(values[0], values);
-  };
-  learn(noting.noted);
+  const known = new Map(noting.noted.map((one) => [one[0], one]));
   const results = new Map<string, string | null>();
   const fresh = [...messages.keys()].filter((n) => known.get(messages[n]?.eventId ?? "")?.[1] === "new");
   const worked = fresh.length === 0 ? [] : await work(fresh);
@@ -128,7 +125,8 @@ async function processNoted(
     results.set(need(messages[n], "it is a place of the list").eventId, worked[place] ?? null);
   await keep(sql, noting, results);
   const unknown = messages.filter(({ eventId }) => !known.has(eventId)).map(({ eventId }) => eventId);
-  if (unknown.length > 0) learn(await lookUp(sql, noting, unknown));
+  if (unknown.length > 0)
+    for (const one of (await lookUp(sql, noting, unknown)).map(toKnown)) known.set(one[0], one);
   return messages.map(({ eventId }) => {
     const result = results.get(eventId);
     if (result !== undefined) return { isDuplicate: false, result };
@@ -167,6 +165,12 @@ function lookUp(
 /** By their places: what a library of the user's makes of a column's name, camel case say, is not ours to know. */
 function toKnown(row: Row): Known {
   return Object.values(row) as unknown as Known;
+}
+
+/** The answer for several messages: one list of ids, or null. */
+function toNew([row]: readonly Row[]): readonly Known[] {
+  const ids = JSON.parse((row?.["ids"] as string | null | undefined) ?? "[]") as string[];
+  return ids.map((id) => [id, "new", null]);
 }
 
 /** A handler that failed because the connection did is no handler that failed. */
