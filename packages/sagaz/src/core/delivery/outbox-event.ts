@@ -112,7 +112,7 @@ export function toOutboxRow(event: OutboxEvent, defaults: EventDefaults): Outbox
   };
 }
 
-const MEMBERS = [
+const MEMBERS: readonly string[] = [
   "topic",
   "type",
   "payload",
@@ -124,13 +124,14 @@ const MEMBERS = [
   "contentType",
   "correlationId",
   "traceparent",
-] as const satisfies readonly (keyof OutboxEvent)[];
+] satisfies readonly (keyof OutboxEvent)[];
+const isMember = new Set(MEMBERS);
 
 /** A key that is misspelt would be none, and the event have no order. */
 function checkMembers(event: OutboxEvent): void {
   if (typeof event !== "object" || event === null)
     throw invalid("whole", typeof event, "it must be an object");
-  const unknown = Object.keys(event).find((name) => !(MEMBERS as readonly string[]).includes(name));
+  const unknown = Object.keys(event).find((name) => !isMember.has(name));
   if (unknown === undefined) return;
   throw invalid("member", unknown, `there is none of that name.${didYouMean(unknown, MEMBERS)}`);
 }
@@ -183,6 +184,7 @@ function toHeaders(
   { headers, contentType, payload }: OutboxEvent,
   links: EventDefaults["links"],
 ): string | null {
+  if (!links && !headers && contentType === undefined && !(payload instanceof Uint8Array)) return null;
   const all: Record<string, string> = { ...links };
   for (const [name, value] of Object.entries(headers ?? {})) {
     checkHeader(name, value);

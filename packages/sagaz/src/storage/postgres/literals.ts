@@ -3,12 +3,14 @@ export type Literal = string | number | null;
 
 /** A statement with its values in its text, for several statements that are to travel as one. */
 export function withLiterals(text: string, values: readonly Literal[]): string {
-  const [start = "", ...pieces] = text.split("$");
-  // A piece begins with the number of its parameter. Nine are the most.
-  return pieces.reduce(
-    (out, piece) => out + toLiteral(values[Number(piece[0]) - 1] ?? null) + piece.slice(1),
-    start,
-  );
+  let out = "";
+  let from = 0;
+  for (let at = text.indexOf("$"); at >= 0; at = text.indexOf("$", from)) {
+    // Nine parameters are the most.
+    out += text.slice(from, at) + toLiteral(values[Number(text[at + 1]) - 1] ?? null);
+    from = at + 2;
+  }
+  return out + text.slice(from);
 }
 
 const special = /["\\]/;
