@@ -65,6 +65,11 @@ export class Requests {
     worker.poke();
   }
 
+  /** A reply that did not come as JSON text, as if it had; how large a result may be is for {@link toResult} to say. */
+  keepReply(reply: ReplyMessage): ReplyMessage {
+    return keepJson(reply, { what: "the reply", bytesMax: Infinity }) as ReplyMessage;
+  }
+
   /** A reply as the owner takes it: with a result as the step's schema returns it. */
   async toReplyRequest(reply: ReplyMessage): Promise<ReplyRequest> {
     const { sagaId, step, direction, round, outcome, error } = reply;

@@ -156,10 +156,10 @@ export class Sagas {
    * Hands a participant's reply to its saga, when it did not come through a broker: from an HTTP call, say. Pass its JSON
    * as it came. A repeated one changes nothing.
    *
-   * @throws SagaError `SAGAZ_INVALID_REPLY`, `SAGAZ_UNKNOWN_REPLY`, `SAGAZ_SAGA_NOT_FOUND`.
+   * @throws SagaError `SAGAZ_INVALID_REPLY`, `SAGAZ_NOT_JSON`, `SAGAZ_UNKNOWN_REPLY`, `SAGAZ_SAGA_NOT_FOUND`.
    */
   async reply(body: unknown): Promise<void> {
-    const reply = toReply(body);
+    const reply = this.#requests.keepReply(toReply(body));
     await this.#requests.send(reply.sagaId, await this.#requests.toReplyRequest(reply));
   }
 

@@ -180,17 +180,21 @@ function hasControls(text: string): boolean {
 /** Names that the envelope fills itself. */
 const RESERVED = /^(ce_.*|content-type|traceparent|correlation-id|causation-id|saga-id)$/;
 
+function typeOf(contentType: string | undefined, payload: unknown): string | undefined {
+  return contentType ?? (payload instanceof Uint8Array ? "application/octet-stream" : undefined);
+}
+
 function toHeaders(
   { headers, contentType, payload }: OutboxEvent,
   links: EventDefaults["links"],
 ): string | null {
-  if (!links && !headers && contentType === undefined && !(payload instanceof Uint8Array)) return null;
+  const type = typeOf(contentType, payload);
+  if ((links ?? headers ?? type) === undefined) return null;
   const all: Record<string, string> = { ...links };
   for (const [name, value] of Object.entries(headers ?? {})) {
     checkHeader(name, value);
     all[name] = value;
   }
-  const type = contentType ?? (payload instanceof Uint8Array ? "application/octet-stream" : undefined);
   if (type !== undefined) all["content-type"] = checkText("contentType", type, EVENT_LIMITS.typeLengthMax);
   const text = JSON.stringify(all);
   if (text === "{}") return null;

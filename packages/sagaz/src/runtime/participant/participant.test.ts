@@ -199,6 +199,11 @@ describe("with an orchestrator", () => {
     await expect(orchestrator.sagas.reply({ ...reply, outcome: "maybe" })).rejects.toMatchObject({
       code: "SAGAZ_INVALID_REPLY",
     });
+    const error = { message: "sold out", details: { cents: 5n } };
+    await expect(orchestrator.sagas.reply({ ...reply, outcome: "failed", error })).rejects.toMatchObject({
+      code: "SAGAZ_NOT_JSON",
+      details: { path: "$.error.details.cents" },
+    });
     await orchestrator.sagas.reply(reply);
     expect(await orchestrator.sagas.result(id)).toMatchObject({ status: "completed" });
     await orchestrator.sagas.reply(reply); // repeated: nothing comes of it
