@@ -103,27 +103,6 @@ describe("an optimistic publisher", () => {
     expect(town.publisher.counts).toEqual({ sent: 4, released: 0 });
   });
 
-  test("sends what has other keys while a batch is kept waiting; what follows in its keys comes after it", async () => {
-    const town = await new Town().started();
-    const { outbox } = town.storage;
-    const look = outbox.behindOthers.bind(outbox);
-    let letGo = () => {};
-    const gate = new Promise<void>((resolve) => (letGo = resolve));
-    outbox.behindOthers = async (events) => {
-      if (events.some(({ key }) => key === "slow")) await gate;
-      return look(events);
-    };
-    (await town.write(["slow/1"]))();
-    await town.clock.advance(1);
-    (await town.write(["slow/2", "quick/1"]))();
-    await town.clock.advance(1);
-    expect(town.taken).toEqual(["publisher quick/1"]);
-    letGo();
-    await town.clock.advance(10);
-    expect(town.taken).toEqual(["publisher quick/1", "publisher slow/1", "publisher slow/2"]);
-    expect(await town.pending()).toBe(0);
-  });
-
   test("leaves to the relays what would fill its memory, until it has sent what it has", async () => {
     const town = await new Town().started();
     const defaults = { newId: () => "id", source: "town", bytesMax: 2 << 20 };

@@ -35,13 +35,9 @@ const WANTED: Wanted<OptimisticPublisherOptions> = {
 const HOLD_MS = 2_000;
 /** Later than this after its commit an event is left to the relays: their time must not have come while it is sent. */
 const SEND_WITHIN_MS = 1_000;
-/** Events that are sent in one batch, and that may wait here; more are for the relays from the start. */
+/** Events that are sent at a time, and that may wait here; more are for the relays from the start. */
 const BATCH_MAX = 1_000;
 const WAITING_MAX = 10_000;
-/** Batches that are sent side by side: one that the database keeps waiting holds up its own keys alone. */
-const BATCHES_MAX = 4;
-/** So many of those that wait are looked through for such as can be sent. */
-const LOOKED_THROUGH_MAX = 2 * BATCH_MAX;
 /** With so many bytes of payloads in hand too. */
 const BYTES_MAX = 64 << 20;
 /** After trouble with the broker events are for the relays for so long. */
@@ -92,9 +88,6 @@ export class OptimisticPublisher {
   readonly #rest: Rest;
   readonly #counts: OptimisticCounts = { sent: 0, released: 0 };
   #waiting: Committed[] = [];
-  #batches = 0;
-  /** Of the batches that are being sent; what follows in them waits. */
-  readonly #keys = new Set<string>();
   /** Of the payloads of what waits, or is being sent. */
   #bytes = 0;
   #pausedUntil = Number.NEGATIVE_INFINITY;
@@ -173,35 +166,14 @@ export class OptimisticPublisher {
   }
 
   async #run(): Promise<void> {
-    while (this.#state === "started" || this.#waiting.length > 0 || this.#batches > 0) {
-      const batch = this.#batches < BATCHES_MAX ? this.#take() : [];
-      if (batch.length > 0) void this.#begin(batch);
-      else await this.#rest.for(REST_MS);
+    while (this.#state === "started" || this.#waiting.length > 0) {
+      if (this.#waiting.length === 0) await this.#rest.for(REST_MS);
+      const batch = this.#waiting.slice(0, BATCH_MAX);
+      this.#waiting = this.#waiting.slice(BATCH_MAX);
+      if (batch.length > 0) await this.#send(batch);
+      for (const { event } of batch) this.#bytes -= event.payload.length;
     }
     await this.#settler.end();
-  }
-
-  /** Takes what can be sent: of each key that is not being sent the first ones that wait. */
-  #take(): readonly Committed[] {
-    const batch: Committed[] = [];
-    const left: Committed[] = [];
-    for (const one of this.#waiting.slice(0, LOOKED_THROUGH_MAX))
-      if (batch.length < BATCH_MAX && !this.#keys.has(one.event.key)) batch.push(one);
-      else left.push(one);
-    this.#waiting = [...left, ...this.#waiting.slice(LOOKED_THROUGH_MAX)];
-    for (const { event } of batch) this.#keys.add(event.key);
-    return batch;
-  }
-
-  async #begin(batch: readonly Committed[]): Promise<void> {
-    this.#batches += 1;
-    await this.#send(batch);
-    this.#batches -= 1;
-    for (const { event } of batch) {
-      this.#keys.delete(event.key);
-      this.#bytes -= event.payload.length;
-    }
-    this.#rest.end();
   }
 
   async #send(batch: readonly Committed[]): Promise<void> {
