@@ -125,13 +125,13 @@ const MEMBERS: readonly string[] = [
   "correlationId",
   "traceparent",
 ] satisfies readonly (keyof OutboxEvent)[];
-const isMember = new Set(MEMBERS);
+const KNOWN = new Set(MEMBERS);
 
 /** A key that is misspelt would be none, and the event have no order. */
 function checkMembers(event: OutboxEvent): void {
   if (typeof event !== "object" || event === null)
     throw invalid("whole", typeof event, "it must be an object");
-  const unknown = Object.keys(event).find((name) => !isMember.has(name));
+  const unknown = Object.keys(event).find((name) => !KNOWN.has(name));
   if (unknown === undefined) return;
   throw invalid("member", unknown, `there is none of that name.${didYouMean(unknown, MEMBERS)}`);
 }
@@ -180,6 +180,7 @@ function hasControls(text: string): boolean {
 /** Names that the envelope fills itself. */
 const RESERVED = /^(ce_.*|content-type|traceparent|correlation-id|causation-id|saga-id)$/;
 
+/** The content type to be told; undefined for JSON, which needs no word. */
 function typeOf(contentType: string | undefined, payload: unknown): string | undefined {
   return contentType ?? (payload instanceof Uint8Array ? "application/octet-stream" : undefined);
 }

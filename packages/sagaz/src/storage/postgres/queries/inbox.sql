@@ -1,6 +1,6 @@
 -- Everyone notes ids in one order: two batches never wait for each other.
 -- name: noteProcessed
--- Those that are new are answered as one text: a row for each takes as long again as reading its note back.
+-- Those that are new are answered as one text: a row for each is work for both sides.
 with noted as (
   insert into {{schema}}.consumer_inbox (consumer_name, event_id, source_topic, event_type, processed_at)
     select $1::text, m.id, m.topic, m.type, coalesce($5::timestamptz, clock_timestamp())
