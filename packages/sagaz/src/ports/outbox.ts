@@ -60,6 +60,11 @@ export interface AddedEvents {
   readonly ids: readonly number[];
   /** Milliseconds since 1970: `ce_time`. */
   readonly createdAt: number;
+  /**
+   * Those that may wait behind an earlier one of their key: after the commit `behindOthers` tells. Nothing that committed
+   * before the transaction of the others began waits before them.
+   */
+  readonly behind: readonly number[];
 }
 
 /** An event that relays leave alone for a while. */

@@ -562,21 +562,28 @@ test("who began before debezium took over leaves it no pending row, and is refus
   const late = await pool.connect();
   onTestFinished(() => late.release());
   const begin = () => late.query("begin isolation level repeatable read; select from sagaz.saga_delivery");
-  const add = (event: Partial<OutboxEvent>) =>
-    outbox.add(fromPg(late), { topic: "t", type: "e", key: "k", payload: {}, ...event });
+  const add = (...events: readonly Partial<OutboxEvent>[]) =>
+    outbox.add(
+      fromPg(late),
+      events.map((event) => ({ topic: "t", type: "e", key: "k", payload: {}, ...event })),
+    );
   await begin();
   await rows("select sagaz.set_delivery('debezium', 'a test')");
   await add({});
+  await add({ topic: "u" }, { topic: "v" });
   await late.query("commit");
   expect(await rows("select from sagaz.saga_outbox_pending")).toEqual([]);
-  expect(await rows("select topic from sagaz.saga_outbox")).toEqual([{ topic: "t" }]);
+  const topics = await rows("select topic from sagaz.saga_outbox order by id");
+  expect(topics.map(({ topic }) => topic)).toEqual(["t", "u", "v"]);
   await rows("select sagaz.set_delivery('relay', 'a test')");
   for (const event of [{ payload: new Uint8Array([1]) }, { topic: "https://a.example.com/" }]) {
-    await begin();
-    await rows("select sagaz.set_delivery('debezium', 'a test')");
-    await expect(add(event)).rejects.toThrow("under debezium");
-    await late.query("rollback");
-    await rows("select sagaz.set_delivery('relay', 'a test')");
+    for (const events of [[event], [{}, event]]) {
+      await begin();
+      await rows("select sagaz.set_delivery('debezium', 'a test')");
+      await expect(add(...events)).rejects.toThrow("under debezium");
+      await late.query("rollback");
+      await rows("select sagaz.set_delivery('relay', 'a test')");
+    }
   }
 });
 

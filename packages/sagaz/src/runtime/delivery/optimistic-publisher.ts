@@ -61,6 +61,8 @@ interface Committed {
   readonly event: OutboxRow;
   readonly createdAt: number;
   readonly offeredAt: number;
+  /** It may wait behind an earlier one of its key: to be asked for. */
+  readonly isBehind: boolean;
 }
 
 /**
@@ -68,7 +70,8 @@ interface Committed {
  * as the safety net: whatever it cannot send, they do.
  *
  * An event that goes this way is written so that relays leave it alone for 2 s. After the commit it is sent if nothing
- * of its key waits before it; then it is pending no more. A crash in between costs 2 s, never an event.
+ * of its key waits before it, which the storage tells together with the write where it can; then it is pending no more. A
+ * crash in between costs 2 s, never an event.
  *
  * @example
  * const publisher = new OptimisticPublisher({ storage, broker });
@@ -154,12 +157,13 @@ export class OptimisticPublisher {
   }
 
   /** Takes events that have just committed, with their ids. */
-  offer(events: readonly OutboxRow[], { ids, createdAt }: AddedEvents): void {
+  offer(events: readonly OutboxRow[], { ids, createdAt, behind }: AddedEvents): void {
     const offeredAt = this.#clock.monotonic();
+    const isBehind = new Set(behind);
     for (const [n, event] of events.entries()) {
       const id = ids[n];
       if (id === undefined) continue;
-      this.#waiting.push({ id, event, createdAt, offeredAt });
+      this.#waiting.push({ id, event, createdAt, offeredAt, isBehind: isBehind.has(id) });
       this.#bytes += event.payload.length;
     }
     this.#rest.end();
@@ -170,16 +174,17 @@ export class OptimisticPublisher {
       if (this.#waiting.length === 0) await this.#rest.for(REST_MS);
       const batch = this.#waiting.slice(0, BATCH_MAX);
       this.#waiting = this.#waiting.slice(BATCH_MAX);
-      if (batch.length > 0) await this.#send(batch);
+      // What comes later in a key than a free event is not free, unless it was written together with it.
+      await this.#send(batch.filter(({ isBehind }) => !isBehind));
+      await this.#send(batch.filter(({ isBehind }) => isBehind));
       for (const { event } of batch) this.#bytes -= event.payload.length;
     }
     await this.#settler.end();
   }
 
   async #send(batch: readonly Committed[]): Promise<void> {
+    if (batch.length === 0) return;
     const sent = new Set<number>();
-    const keys = batch.map(({ event: { key } }) => key);
-    await this.#settler.noted(keys);
     try {
       const open = await this.#openOf(batch);
       for (const id of await this.#publish(open)) sent.add(id);
@@ -189,14 +194,13 @@ export class OptimisticPublisher {
     const released = batch.filter(({ id }) => !sent.has(id)).map(({ id }) => id);
     this.#counts.sent += sent.size;
     this.#counts.released += released.length;
-    this.#settler.add({ sent: [...sent], released, keys });
+    this.#settler.add({ sent: [...sent], released, keys: keysOf(batch) });
   }
 
   /** Those that may be sent here: in time, and with nothing of their key before them. */
   async #openOf(batch: readonly Committed[]): Promise<readonly Committed[]> {
     if (this.#clock.monotonic() < this.#pausedUntil) return [];
-    const events = batch.map(({ id, event: { key } }) => ({ id, key }));
-    const behind = new Set(await this.#storage.outbox.behindOthers(events));
+    const behind = new Set(await this.#behindOthers(batch.filter(({ isBehind }) => isBehind)));
     const soonest = this.#clock.monotonic() - SEND_WITHIN_MS;
     const heldKeys = new Set<string>();
     return batch.filter(({ id, event: { topic, key }, offeredAt }) => {
@@ -207,6 +211,12 @@ export class OptimisticPublisher {
       }
       return true;
     });
+  }
+
+  async #behindOthers(events: readonly Committed[]): Promise<readonly number[]> {
+    if (events.length === 0) return [];
+    await this.#settler.noted(keysOf(events));
+    return this.#storage.outbox.behindOthers(events.map(({ id, event: { key } }) => ({ id, key })));
   }
 
   async #publish(open: readonly Committed[]): Promise<readonly number[]> {
@@ -237,4 +247,8 @@ export class OptimisticPublisher {
       isWanted: () => this.#clock.monotonic() < patience,
     });
   }
+}
+
+function keysOf(events: readonly Committed[]): readonly string[] {
+  return events.map(({ event: { key } }) => key);
 }

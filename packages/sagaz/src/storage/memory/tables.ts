@@ -119,7 +119,8 @@ export class Tables {
   publish(events: readonly OutboxRow[], at: number, holdMs = 0): AddedEvents {
     const ids = events.map((event) => this.outbox.add(event, { createdAt: at, holdMs }));
     if (events.length > 0 && holdMs === 0) this.hints.emit("outbox");
-    return { ids, createdAt: at };
+    const held = holdMs === 0 ? [] : events.map(({ key }, n) => ({ id: ids[n] ?? 0, key }));
+    return { ids, createdAt: at, behind: this.outbox.behindOthers(held) };
   }
 
   /** Keeps the indexes by status in step with a row that has changed. */

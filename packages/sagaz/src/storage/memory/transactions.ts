@@ -74,6 +74,7 @@ class OpenTransaction {
     readonly events: readonly OutboxRow[];
     readonly holdMs: number;
     readonly ids: number[];
+    readonly behind: number[];
   }[] = [];
   readonly #onEnd: ((hasCommitted: boolean) => void)[] = [];
 
@@ -96,9 +97,9 @@ class OpenTransaction {
 
   /** Their ids are known when the transaction has committed: the answer fills then. */
   add(events: readonly OutboxRow[], holdMs: number): AddedEvents {
-    const added = { ids: [] as number[], createdAt: this.#tables.now() };
-    this.#added.push({ events, holdMs, ids: added.ids });
-    return added;
+    const answer = { ids: [] as number[], behind: [] as number[] };
+    this.#added.push({ events, holdMs, ...answer });
+    return { ...answer, createdAt: this.#tables.now() };
   }
 
   find(start: StartRow): StartRow | undefined {
@@ -126,8 +127,11 @@ class OpenTransaction {
     const at = this.#tables.now();
     for (const start of this.#starts)
       commitStart(this.#tables, { ...start, owned: false }, { epoch: null, at });
-    for (const { events, holdMs, ids } of this.#added)
-      ids.push(...this.#tables.publish(events, at, holdMs).ids);
+    for (const { events, holdMs, ids, behind } of this.#added) {
+      const added = this.#tables.publish(events, at, holdMs);
+      ids.push(...added.ids);
+      behind.push(...added.behind);
+    }
   }
 
   #checkIds(starts: readonly StartRow[]): void {

@@ -6,6 +6,7 @@ import type { Statement } from "./connection.ts";
 import { timeValue } from "./binary-arrays.ts";
 import type { Database } from "./database.ts";
 import { foldBatch } from "./fold-batch.ts";
+import type { PendingLook } from "./pending-start.ts";
 import { outboxColumns } from "./outbox-columns.ts";
 import type { ChangedRow, FoldedBatch, NewRow } from "./fold-batch.ts";
 
@@ -24,10 +25,10 @@ export interface Write {
  *
  * @throws SagaError `SAGAZ_CLOCK_SKEW`, `SAGAZ_INVALID_ID`: before anything is sent.
  */
-export function toWrite(database: Database, batch: AppendBatch): Write {
+export function toWrite(database: Database, batch: AppendBatch, look?: PendingLook): Write {
   const [entry] = batch.entries;
   const isOneEvent = entry && batch.entries.length === 1 && isEventOnly(entry);
-  return isOneEvent ? toEventWrite(database, batch.epoch, entry) : toBatchWrite(database, batch);
+  return isOneEvent ? toEventWrite(database, batch.epoch, entry) : toBatchWrite(database, batch, look);
 }
 
 /** True for one event of a saga that is there, and nothing else. */
@@ -50,7 +51,7 @@ function toEventWrite(database: Database, epoch: number, entry: AppendEntry): Wr
 
 const NONE: readonly never[] = [];
 
-function toBatchWrite(database: Database, batch: AppendBatch): Write {
+function toBatchWrite(database: Database, batch: AppendBatch, look: PendingLook | undefined): Write {
   const folded = foldBatch(batch);
   for (const { start, createdAt } of folded.news) database.checkSkew(start.sagaId, createdAt);
   const values = [
@@ -63,7 +64,7 @@ function toBatchWrite(database: Database, batch: AppendBatch): Write {
   ];
   const { news, changed, mails, outbox } = folded;
   const publishes = outbox.length > 0;
-  if (publishes) values.push(outboxColumns(outbox), batch.holdMs ?? null);
+  if (publishes) values.push(outboxColumns(outbox), batch.holdMs ?? null, look?.after ?? null);
   const text = publishes ? database.sql.appendAndPublish : database.sql.appendBatch;
   return { statement: { text, values }, news, changed, mails, publishes: publishes && !batch.holdMs };
 }

@@ -52,7 +52,11 @@ export class PostgresDeadLetters implements DeadLetterStorage {
       const rows = await connection.run({ text: sql.takeDeadLetters, values }, { commits: false });
       const letters = rows.map(toLetter).sort((a, b) => a.id - b.id);
       if (letters.length > 0) {
-        const insert = toInsert(sql, letters.map(redrivenRow), { now: this.#database.now(), holdMs: null });
+        const insert = toInsert(sql, letters.map(redrivenRow), {
+          now: this.#database.now(),
+          holdMs: null,
+          after: null,
+        });
         await connection.run(insert, { commits: false });
       }
       return letters.map(({ id }) => id);

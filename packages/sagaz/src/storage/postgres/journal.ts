@@ -1,5 +1,5 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
-import { must } from "../../core/must.ts";
+import { need } from "../../core/must.ts";
 import type {
   AppendBatch,
   AppendReceipt,
@@ -15,6 +15,8 @@ import { commit, rollBack, type TextRow } from "./connection.ts";
 import type { Database } from "./database.ts";
 import { lacksPartition, toSagaError } from "./errors.ts";
 import type { Lane } from "./lane.ts";
+import { toAdded } from "./added-events.ts";
+import type { PendingLook, PendingStart } from "./pending-start.ts";
 import type { Hints } from "./hints.ts";
 import { openRunner } from "./sql-runner.ts";
 import { startIn, startKeyed } from "./keyed-starts.ts";
@@ -26,20 +28,30 @@ export class PostgresJournal implements JournalStore {
   readonly #database: Database;
   readonly #hints: Hints;
   readonly #makePartitions: () => Promise<void>;
+  readonly #pendingStart: PendingStart;
   /** Epochs of which a write may still be under way behind a connection that we have lost. */
   readonly #inDoubt = new Set<number>();
 
-  constructor(parts: { database: Database; hints: Hints; makePartitions: () => Promise<void> }) {
+  constructor(parts: {
+    database: Database;
+    hints: Hints;
+    makePartitions: () => Promise<void>;
+    pendingStart: PendingStart;
+  }) {
     this.#database = parts.database;
     this.#hints = parts.hints;
     this.#makePartitions = parts.makePartitions;
+    this.#pendingStart = parts.pendingStart;
   }
 
   async append(batch: AppendBatch): Promise<AppendReceipt> {
-    const write = toWrite(this.#database, batch);
+    const look = this.#lookFor(batch);
+    const write = toWrite(this.#database, batch, look);
     const send = () => this.#freeWriter().run(write.statement, { commits: true });
     try {
-      return this.#settle(write, await withPartitions(send, this.#makePartitions));
+      const receipt = this.#toReceipt(await withPartitions(send, this.#makePartitions), look);
+      this.#announce(write);
+      return receipt;
     } catch (error) {
       this.#noteDoubt(batch.epoch, error);
       throw error;
@@ -101,12 +113,11 @@ export class PostgresJournal implements JournalStore {
       const runner = openRunner(connection, "a step");
       const append = async (batch: AppendBatch) => {
         runner.mustBeWhole();
-        const write = toWrite(this.#database, batch);
+        const look = this.#lookFor(batch);
+        const write = toWrite(this.#database, batch, look);
         const rows = await connection.run(write.statement, { commits: false });
         appended.push({ epoch: batch.epoch, write });
-        const receipt = toReceipt(rows);
-        this.#database.noteAt(receipt.at);
-        return receipt;
+        return this.#toReceipt(rows, look);
       };
       try {
         const result = await work(runner.tx, append);
@@ -123,11 +134,15 @@ export class PostgresJournal implements JournalStore {
     });
   }
 
-  #settle(write: Write, rows: readonly TextRow[]): AppendReceipt {
-    const receipt = toReceipt(rows);
-    this.#database.noteAt(receipt.at);
-    this.#announce(write);
-    return receipt;
+  #lookFor({ holdMs }: AppendBatch): PendingLook | undefined {
+    return holdMs ? this.#pendingStart.lookNow() : undefined;
+  }
+
+  #toReceipt(rows: readonly TextRow[], look: PendingLook | undefined): AppendReceipt {
+    const at = Number(need(rows[0], "a write answers its time")["at"]);
+    this.#database.noteAt(at);
+    if (typeof rows[0]?.["ids"] !== "string") return { at };
+    return { at, added: toAdded(rows, (lowest) => this.#pendingStart.found(look, lowest)) };
   }
 
   /** After the commit: what others may want to know, and what need not be told again. */
@@ -155,13 +170,6 @@ async function withPartitions<T>(write: () => Promise<T>, makePartitions: () => 
     await makePartitions();
     return write();
   }
-}
-
-function toReceipt([row]: readonly TextRow[]): AppendReceipt {
-  must(row !== undefined, "a write answers its time");
-  const { at, ids, added_at } = row;
-  if (ids === undefined || ids === null) return { at: Number(at) };
-  return { at: Number(at), added: { ids: JSON.parse(ids) as number[], createdAt: Number(added_at) } };
 }
 
 /** Released for now: whoever has room may go on with it. */

@@ -46,30 +46,53 @@ function bytesOf({ payload }: OutboxRow): string | null {
   return typeof payload === "string" ? null : Buffer.from(payload).toString("base64");
 }
 
-/** When events are added: the time, null for the database's; and how long they are held, null for not at all. */
-export interface When {
+/** How events are added. */
+export interface Adding {
+  /** Null for the database's time. */
   readonly now: string | null;
+  /** Null for not at all. */
   readonly holdMs: number | null;
+  /** Of what is held: see {@link PendingLook}. Null when that is not known. */
+  readonly after: number | null;
 }
 
 /** The statement that adds events in a transaction of whomever. Those that are held are answered. */
 export function toInsert(
   { addEvent, addHeldEvent, addEvents }: Sql,
   events: readonly OutboxRow[],
-  { now, holdMs }: When,
+  { now, holdMs, after }: Adding,
 ): Required<Statement> {
   const [first, second] = events;
   if (!first || second) {
-    const all = events.map((event) => [toFields(event), textOf(event), bytesOf(event)]);
-    return { text: addEvents, values: [now, holdMs, JSON.stringify(all)] };
+    return { text: addEvents, values: [now, holdMs, after, toJsonColumns(events)] };
   }
   const values = [toArrayText(toFields(first)), textOf(first), bytesOf(first)];
   if (holdMs === null) return { text: addEvent, values: [now, ...values] };
-  return { text: addHeldEvent, values: [now, holdMs, ...values] };
+  return { text: addHeldEvent, values: [now, holdMs, after, ...values] };
+}
+
+/** An `outbox_columns` as JSON. */
+function toJsonColumns(events: readonly OutboxRow[]): string {
+  return JSON.stringify({
+    shard: events.map(({ shard }) => shard),
+    event_id: events.map(({ eventId }) => eventId),
+    topic: events.map(({ topic }) => topic),
+    key: events.map(({ key }) => key),
+    type: events.map(({ type }) => type),
+    source: events.map(({ source }) => source),
+    aggregate_type: events.map(({ aggregateType }) => aggregateType),
+    aggregate_id: events.map(({ aggregateId }) => aggregateId),
+    correlation_id: events.map(({ correlationId }) => correlationId),
+    saga_id: events.map(({ sagaId }) => sagaId),
+    traceparent: events.map(({ traceparent }) => traceparent),
+    headers: events.map(({ headers }) => headers),
+    payload: events.map(textOf),
+    payload_bytes: events.map(bytesOf),
+  });
 }
 
 /** The same as one text, for a connection that takes several statements at once. */
-export function toText(sql: Sql, events: readonly OutboxRow[], when: When): string {
-  const { text, values } = toInsert(sql, events, when);
+export function toText(sql: Sql, events: readonly OutboxRow[], how: Adding): string {
+  const { text, values } = toInsert(sql, events, how);
   return withLiterals(text, values as readonly Literal[]);
 }

@@ -36,14 +36,17 @@ async function open(serverUrl: string) {
 
 async function begin(
   pool: pg.Pool,
+  how = "begin",
 ): Promise<{ readonly tx: SqlRunner; end(how: "commit" | "rollback"): Promise<void> }> {
   const client = await pool.connect();
-  client.on("error", () => {}); // its server may be killed
-  await client.query("begin");
+  const ignore = () => {};
+  client.on("error", ignore); // its server may be killed
+  await client.query(how);
   return {
     tx: async (sql, params = []) => (await client.query(sql, [...params])).rows as Record<string, unknown>[],
     end: async (how) => {
       await client.query(how);
+      client.off("error", ignore);
       client.release();
     },
   };
@@ -158,4 +161,41 @@ test("a view tells what has become of each event", async () => {
     ["waits", "pending", null],
     ["dead", "pending", null],
   ]);
+});
+
+test("what is held is told together with its write what waits before it, where that is known by then", async () => {
+  const { pool, storage, url } = await open(inject("postgresUrl"));
+  /** Of these keys, the places of those that may wait behind others. */
+  const hold = async (keys: readonly string[], how?: string) => {
+    const { tx, end } = await begin(pool, how);
+    await tx("select"); // a snapshot, where a transaction has but one
+    const { ids, behind } = await storage.outbox.addIn(tx, keys.map(toRow), 2_000);
+    await end("commit");
+    return { ids, behind: behind.map((id) => ids.indexOf(id)) };
+  };
+  // Nothing is known yet: after the commit it is to be asked for.
+  expect((await hold(["first"])).behind).toEqual([0]);
+  await waitUntil("it is known", async () => (await hold([`free ${made}`])).behind.length === 0);
+  await runSql(url, "delete from sagaz.saga_outbox_pending");
+
+  const { ids, behind } = await hold(["a"]);
+  expect(behind).toEqual([]);
+  expect((await hold(["b"])).behind).toEqual([]);
+  expect((await hold(["a"])).behind).toEqual([0]);
+  expect((await hold(["c", "a", "c", "b"])).behind).toEqual([1, 3]);
+  await storage.outbox.settleHeld({ sent: ids, released: [] });
+  expect((await hold(["a"])).behind).toEqual([0]); // there is a second one
+  await runSql(url, "delete from sagaz.saga_outbox_pending where partition_key = 'a'");
+  expect((await hold(["a"])).behind).toEqual([]);
+  // This one would not see what committed while it waited for its lock.
+  expect((await hold(["d"], "begin isolation level repeatable read")).behind).toEqual([0]);
+  expect((await hold(["d", "e"], "begin isolation level repeatable read")).behind).toEqual([0, 1]);
+  // Behind very many others nobody looks for long.
+  await runSql(
+    url,
+    `insert into sagaz.saga_outbox_pending (id, created_at, shard, bytes, partition_key)
+      select nextval('sagaz.saga_outbox_id'), now(), 1, 1, 'other' from generate_series(1, 1000)`,
+  );
+  expect((await hold(["new"])).behind).toEqual([0]);
+  expect((await hold(["new", "newer"])).behind).toEqual([0, 1]);
 });

@@ -20,17 +20,16 @@ import type { Database } from "./database.ts";
 import { toSagaError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
 import { toArrayText, withLiterals } from "./literals.ts";
+import { toAdded } from "./added-events.ts";
+import type { Adding } from "./outbox-columns.ts";
 import { toInsert, toText } from "./outbox-columns.ts";
-import type { When } from "./outbox-columns.ts";
+import type { PendingLook, PendingStart } from "./pending-start.ts";
 import { storable } from "./storable.ts";
 import { toAnswer } from "./taken-events.ts";
 import { UndecidedIds } from "./undecided-ids.ts";
 
 /** They travel as one text, and the largest events are of 1 MB. */
 const eventsPerStatement = 200;
-
-/** Behind so many pending events nobody looks which of them come first. */
-const lookedThroughMax = 1_000;
 
 /** Where a relay's reading begins, while it holds the same shards. */
 interface Place {
@@ -49,20 +48,21 @@ export class PostgresOutbox implements OutboxStorage {
   readonly #hints: Hints;
   readonly #undecided: UndecidedIds;
   readonly #places = new Map<number, Place>();
-  /** Nothing is pending up to here, nor can anything come to light, in this life of the server. */
-  #heldAfter = { life: 0, id: 0 };
+  readonly #pendingStart: PendingStart;
 
-  constructor(parts: { database: Database; hints: Hints }) {
+  constructor(parts: { database: Database; hints: Hints; pendingStart: PendingStart }) {
     this.#database = parts.database;
     this.#hints = parts.hints;
     this.#undecided = new UndecidedIds(parts.database);
+    this.#pendingStart = parts.pendingStart;
   }
 
   async addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs = 0): Promise<AddedEvents> {
     const added: Readonly<Record<string, unknown>>[] = [];
+    const look = this.#lookFor(holdMs);
     try {
       for (const some of inLots(events)) {
-        const { text, values } = toInsert(this.#database.sql, some, this.#when(holdMs));
+        const { text, values } = toInsert(this.#database.sql, some, this.#adding(holdMs, look));
         added.push(...(await tx(text, values)));
       }
     } catch (error) {
@@ -70,34 +70,37 @@ export class PostgresOutbox implements OutboxStorage {
       throw toSagaError(error, { commits: false });
     }
     if (holdMs === 0) this.#hints.tell("outbox");
-    return toAdded(added);
+    return toAdded(added, (lowest) => this.#pendingStart.found(look, lowest));
   }
 
   toText(events: readonly OutboxRow[], holdMs = 0): AddText {
-    const texts = inLots(events).map((some) => toText(this.#database.sql, some, this.#when(holdMs)));
+    const look = this.#lookFor(holdMs);
+    const texts = inLots(events).map((some) => toText(this.#database.sql, some, this.#adding(holdMs, look)));
     if (holdMs === 0) this.#hints.tell("outbox");
-    return { text: texts.join("; "), read: toAdded };
+    const found = (lowest: number) => this.#pendingStart.found(look, lowest);
+    return { text: texts.join("; "), read: (rows) => toAdded(rows, found) };
   }
 
-  #when(holdMs: number): When {
-    return { now: this.#database.now(), holdMs: holdMs === 0 ? null : holdMs };
+  #lookFor(holdMs: number): PendingLook | undefined {
+    return holdMs === 0 ? undefined : this.#pendingStart.lookNow();
+  }
+
+  #adding(holdMs: number, look: PendingLook | undefined): Adding {
+    return {
+      now: this.#database.now(),
+      holdMs: holdMs === 0 ? null : holdMs,
+      after: look?.after ?? null,
+    };
   }
 
   async behindOthers(events: readonly HeldEvent[]): Promise<readonly number[]> {
     if (events.length === 0) return [];
-    const { upTo: decided, life } = await this.#undecided.mark();
-    if (this.#heldAfter.life !== life) this.#heldAfter = { life, id: 0 };
+    const look = await this.#pendingStart.look();
     const ids = events.map(({ id }) => id);
-    const values = [
-      int8Array(ids),
-      textArray(events.map(({ key }) => key)),
-      this.#heldAfter.id,
-      lookedThroughMax,
-    ];
+    const values = [int8Array(ids), textArray(events.map(({ key }) => key)), look.after];
     const [row] = await this.#database.read({ text: this.#database.sql.behindOthers, values });
     must(row !== undefined, "a look is answered");
-    const lowest = Math.min(Number(row["lowest"] ?? Infinity), ...ids);
-    this.#heldAfter.id = Math.max(this.#heldAfter.id, Math.min(decided, lowest - 1));
+    this.#pendingStart.found(look, Math.min(Number(row["lowest"] ?? Infinity), ...ids));
     return JSON.parse(row["behind"] ?? "[]") as number[];
   }
 
@@ -199,14 +202,6 @@ function inLots(events: readonly OutboxRow[]): readonly (readonly OutboxRow[])[]
   for (let i = 0; i < events.length; i += eventsPerStatement)
     lots.push(events.slice(i, i + eventsPerStatement));
   return lots;
-}
-
-/** Each row has an id and a time. */
-function toAdded(rows: readonly Readonly<Record<string, unknown>>[]): AddedEvents {
-  const added = rows.map((row) => String(row["added"]).split(" ").map(Number));
-  const ids = added.map(([id = 0]) => id).sort((a, b) => a - b);
-  // 0 is the id of what is not for the caller to send, whatever else was added before.
-  return { ids: ids.includes(0) ? [] : ids, createdAt: added[0]?.[1] ?? 0 };
 }
 
 /** What came to light of a key while it was left out is to be found once it is not, though ids have been decided since. */

@@ -2,6 +2,8 @@ import { must } from "../../core/must.ts";
 import type { Database } from "./database.ts";
 
 const askEveryMs = 100;
+/** What was known so long ago still holds: nobody loses ids, and takes over, in less. */
+const recentMs = 500;
 
 /** What is certain of ids. */
 export interface Decided {
@@ -34,6 +36,8 @@ export class UndecidedIds {
   #server: string | null | undefined;
   #asking: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
+  /** When the last question was asked that has an answer. */
+  #knownAt = Number.NEGATIVE_INFINITY;
 
   constructor(database: Database) {
     this.#database = database;
@@ -45,7 +49,7 @@ export class UndecidedIds {
     if (now >= this.#askedAt + askEveryMs) {
       this.#askedAt = now;
       // One question at a time: an older answer does not know of writers that a newer one has told of.
-      this.#asking ??= this.#ask().finally(() => {
+      this.#asking ??= this.#ask(now).finally(() => {
         this.#asking = undefined;
       });
     }
@@ -53,9 +57,18 @@ export class UndecidedIds {
     return this.#decided;
   }
 
-  async #ask(): Promise<void> {
+  /** What is known, without waiting, unless it is too old; where it grows old, it asks. */
+  recent(): Decided | undefined {
+    const age = performance.now() - this.#knownAt;
+    // Whoever waits for an answer hears of trouble.
+    if (age >= askEveryMs) this.mark().catch(() => {});
+    return age < recentMs ? this.#decided : undefined;
+  }
+
+  async #ask(now: number): Promise<void> {
     const [row] = await this.#database.read({ text: this.#database.sql.undecidedIds });
     must(row !== undefined, "the ids are answered");
+    this.#knownAt = now;
     if (row["server"] !== this.#server) this.#beginAnew(row["server"]);
     const writers = String(row["writers"])
       .split(" ")

@@ -27,7 +27,7 @@ export class Transactions {
     const ids: number[] = [];
     work.events.push(...events);
     work.added.push({ count: events.length, ids });
-    return { ids, createdAt: work.createdAt };
+    return { ids, createdAt: work.createdAt, behind: ids };
   }
 
   eventsOf(tx: SqlRunner): readonly OutboxRow[] {

@@ -116,53 +116,90 @@ create type {{schema}}.outbox_columns as (
   aggregate_id text[], correlation_id text[], saga_id text[], traceparent text[], headers text[], payload text[],
   payload_bytes text[]);
 
--- Debezium's router takes a payload from one column.
-create function {{schema}}.refuse_bytes() returns bytea language plpgsql as $$
+-- What is left to Debezium has to be what its router can send: it takes a payload from one column, and would make a topic of a
+-- URL. No name of a topic has a colon.
+create function {{schema}}.refuse_undeliverable(p_topic text, p_payload_bytes text) returns void language plpgsql as $$
 begin
-  raise exception 'under debezium a payload is JSON: bytes would be published as nothing' using errcode = '0A000';
+  if p_payload_bytes is not null then
+    raise exception 'under debezium a payload is JSON: bytes would be published as nothing' using errcode = '0A000';
+  elsif strpos(p_topic, ':') > 0 then
+    raise exception 'under debezium nothing is sent by HTTP: an event for a URL would be lost' using errcode = '0A000';
+  end if;
 end $$;
 
--- Nor does anybody post: its router would make a topic of a URL. No name of a topic has a colon.
-create function {{schema}}.refuse_url() returns text language plpgsql as $$
+-- Which of these events wait behind an earlier one of their key; and the lowest id after p_after that waits beside them. Behind
+-- very many others all of them do: then relays have work enough.
+create function {{schema}}.behind_others(
+  p_ids bigint[], p_keys text[], p_after bigint, out behind bigint[], out lowest bigint
+) language plpgsql
+  set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_most constant integer := 1000;
+  v_others bigint[];
+  v_keys text[];
 begin
-  raise exception 'under debezium nothing is sent by HTTP: an event for a URL would be lost' using errcode = '0A000';
+  select array_agg(o.id order by o.id), array_agg(o.partition_key order by o.id) into v_others, v_keys from (
+    select p.id, p.partition_key from {{schema}}.saga_outbox_pending p
+      where p.id > p_after and p.id < (select max(m) from unnest(p_ids) m) and p.id <> all (p_ids)
+      order by p.id limit v_most) o;
+  lowest := v_others[1];
+  if cardinality(v_others) = v_most then
+    behind := p_ids;
+  elsif v_others is not null then
+    behind := array(
+      select m.id from unnest(p_ids, p_keys) m(id, key)
+        join (select o.key, min(o.id) as id from unnest(v_others, v_keys) o(id, key) group by o.key) first
+          on first.key = m.key and first.id < m.id);
+  end if;
 end $$;
 
 -- Adds events in the transaction that calls it. With p_hold_ms relays leave them alone for so long, for somebody who
--- knows of the commit to send them. Answers their ids, in their order, and the time.
--- Under cdc nothing is held for a publisher, and no ids are answered for it to send by: the reader is as quick, and both
--- would send it.
-create function {{schema}}.add_events(p_events {{schema}}.outbox_columns, p_now timestamptz, p_hold_ms integer)
-returns table (ids bigint[], at_ms bigint) language sql as $$
-  with clock as materialized (
-    select coalesce(p_now, clock_timestamp()) as now, d.mode from {{schema}}.saga_delivery d),
-  logged as (
+-- knows of the commit to send them. Answers the ids of what is held, in their order, and the time. Under cdc nothing is held for
+-- a publisher, since the reader is as quick, and both would send it.
+-- It also answers which of them wait behind others, as behind_others; all of them, where that is not known
+-- before the commit: without p_after, and to a transaction that does not see what has committed since it began.
+create function {{schema}}.add_events(
+  p_events {{schema}}.outbox_columns, p_now timestamptz, p_hold_ms integer, p_after bigint,
+  out ids bigint[], out at_ms bigint, out behind bigint[], out lowest bigint
+) language plpgsql
+  set jit = off
+as $$
+declare
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_is_held boolean := p_hold_ms is not null and exists (select from {{schema}}.saga_delivery d where d.mode = 'relay');
+begin
+  at_ms := floor(extract(epoch from v_now) * 1000);
+  with logged as (
     insert into {{schema}}.saga_outbox (
         created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
         saga_id, traceparent, headers, payload, payload_bytes)
-      select c.now, e.shard, e.event_id,
-          case when c.mode = 'debezium' and strpos(e.topic, ':') > 0 then {{schema}}.refuse_url() else e.topic end,
-          e.key, e.type, e.source, e.aggregate_type, e.aggregate_id, e.correlation_id, e.saga_id, e.traceparent, e.headers,
-          e.payload,
-          case when e.payload_bytes is not null and c.mode = 'debezium' then {{schema}}.refuse_bytes()
-            else decode(e.payload_bytes, 'base64') end
-        from clock c, unnest(p_events.shard, p_events.event_id, p_events.topic, p_events.key, p_events.type, p_events.source,
+      select v_now, e.shard, e.event_id, e.topic, e.key, e.type, e.source, e.aggregate_type, e.aggregate_id, e.correlation_id,
+          e.saga_id, e.traceparent, e.headers, e.payload, decode(e.payload_bytes, 'base64')
+        from unnest(p_events.shard, p_events.event_id, p_events.topic, p_events.key, p_events.type, p_events.source,
             p_events.aggregate_type, p_events.aggregate_id, p_events.correlation_id, p_events.saga_id,
             p_events.traceparent, p_events.headers, p_events.payload, p_events.payload_bytes)
           with ordinality e(shard, event_id, topic, key, type, source, aggregate_type, aggregate_id, correlation_id,
             saga_id, traceparent, headers, payload, payload_bytes, n)
         order by e.n
-      returning id, created_at, shard, partition_key,
-          coalesce(octet_length(payload), octet_length(payload_bytes)) as bytes),
+      returning id, shard, partition_key, coalesce(octet_length(payload), octet_length(payload_bytes)) as bytes),
   pended as (
     insert into {{schema}}.saga_outbox_pending (id, created_at, shard, bytes, partition_key, available_at)
-      select l.id, l.created_at, l.shard, l.bytes, l.partition_key,
-          case when c.mode = 'relay' then l.created_at + p_hold_ms * interval '1 ms' end
-        from logged l, clock c
+      select l.id, v_now, l.shard, l.bytes, l.partition_key,
+          case when v_is_held then v_now + p_hold_ms * interval '1 ms' end
+        from logged l
       returning id)
-  select case when (select c.mode from clock c) = 'relay' or p_hold_ms is null then array_agg(p.id order by p.id) end,
-      floor(extract(epoch from (select c.now from clock c)) * 1000)::bigint from pended p
-$$;
+  select array_agg(p.id order by p.id) into ids from pended p;
+  if ids is null then
+    perform {{schema}}.refuse_undeliverable(e.topic, e.bytes) from unnest(p_events.topic, p_events.payload_bytes) e(topic, bytes);
+  elsif not v_is_held then
+    ids := null;
+  elsif p_after is null or current_setting('transaction_isolation') <> 'read committed' then
+    behind := ids;
+  else
+    select b.behind, b.lowest into behind, lowest from {{schema}}.behind_others(ids, p_events.key, p_after) b;
+  end if;
+end $$;
 
 -- The same for one event in the transaction of a user, through whatever driver. A routine keeps its plans for as long as
 -- the connection lives, where planning them anew for each caller takes longer than doing what they say; to call a procedure
@@ -178,8 +215,7 @@ begin
     values (nextval('{{schema}}.saga_outbox_id'), coalesce(p_now, statement_timestamp()), p_event[1]::smallint,
         coalesce(octet_length(p_payload), octet_length(decode(p_payload_bytes, 'base64'))), p_event[4]);
   if not found then -- it is left to Debezium
-    if p_payload_bytes is not null then perform {{schema}}.refuse_bytes(); end if;
-    if strpos(p_event[3], ':') > 0 then perform {{schema}}.refuse_url(); end if;
+    perform {{schema}}.refuse_undeliverable(p_event[3], p_payload_bytes);
   end if;
   insert into {{schema}}.saga_outbox (
       id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id, correlation_id,
@@ -189,16 +225,20 @@ begin
       p_event[12], p_payload, decode(p_payload_bytes, 'base64'));
 end $$;
 
--- The same, held for whoever knows of the commit. Answers the event's id and the time in milliseconds; the id is 0 when
--- the event is not for the caller to send.
+-- The same, held for whoever knows of the commit: answers as add_events.
 create function {{schema}}.add_held_event(
-  p_now timestamptz, p_hold_ms integer, p_event text[], p_payload text, p_payload_bytes text
-) returns text language plpgsql as $$
+  p_now timestamptz, p_hold_ms integer, p_after bigint, p_event text[], p_payload text, p_payload_bytes text,
+  out ids bigint[], out at_ms bigint, out behind bigint[], out lowest bigint
+) language plpgsql
+  set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
 declare
   v_id bigint;
   v_now timestamptz := coalesce(p_now, clock_timestamp());
   v_payload bytea := decode(p_payload_bytes, 'base64');
+  v_is_behind boolean := true;
 begin
+  at_ms := floor(extract(epoch from v_now) * 1000);
   insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, bytes, partition_key, available_at)
     select nextval('{{schema}}.saga_outbox_id'), v_now, p_event[1]::smallint,
         coalesce(octet_length(p_payload), octet_length(v_payload)), p_event[4],
@@ -207,32 +247,21 @@ begin
     returning p.id into v_id;
   if v_id is null then
     call {{schema}}.add_event(v_now, p_event, p_payload, p_payload_bytes);
-  else
-    insert into {{schema}}.saga_outbox (
-        id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id,
-        correlation_id, saga_id, traceparent, headers, payload, payload_bytes)
-      values (v_id, v_now, p_event[1]::smallint, p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7],
-        p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, v_payload);
+    return;
   end if;
-  return coalesce(v_id, 0) || ' ' || floor(extract(epoch from v_now) * 1000);
-end $$;
-
--- The same for a JSON array of events, in their order, held or not: what is not held answers no row.
-create function {{schema}}.add_events_in(p_now timestamptz, p_hold_ms integer, p_events json) returns setof text
-language plpgsql as $$
-declare
-  v_event json;
-  v_fields text[];
-  v_now timestamptz := coalesce(p_now, clock_timestamp());
-begin
-  for v_event in select json_array_elements(p_events) loop
-    v_fields := array(select json_array_elements_text(v_event -> 0));
-    if p_hold_ms is null then
-      call {{schema}}.add_event(v_now, v_fields, v_event ->> 1, v_event ->> 2);
-    else
-      return next {{schema}}.add_held_event(v_now, p_hold_ms, v_fields, v_event ->> 1, v_event ->> 2);
-    end if;
-  end loop;
+  insert into {{schema}}.saga_outbox (
+      id, created_at, shard, event_id, topic, partition_key, event_type, source, aggregate_type, aggregate_id,
+      correlation_id, saga_id, traceparent, headers, payload, payload_bytes)
+    values (v_id, v_now, p_event[1]::smallint, p_event[2], p_event[3], p_event[4], p_event[5], p_event[6], p_event[7],
+      p_event[8], p_event[9], p_event[10], p_event[11], p_event[12], p_payload, v_payload);
+  -- behind_others for one, at half its price.
+  if p_after is not null and current_setting('transaction_isolation') = 'read committed' then
+    select min(o.id), count(*) = 1000 or coalesce(bool_or(o.partition_key = p_event[4]), false) into lowest, v_is_behind from (
+      select p.id, p.partition_key from {{schema}}.saga_outbox_pending p
+        where p.id > p_after and p.id < v_id order by p.id limit 1000) o;
+  end if;
+  ids := array[v_id];
+  if v_is_behind then behind := ids; end if;
 end $$;
 
 -- Whether a worker is registered and not shut out.

@@ -3,10 +3,13 @@
 call {{schema}}.add_event($1::timestamptz, $2::text::text[], $3::text, $4::text)
 
 -- name: addHeldEvent
-select {{schema}}.add_held_event($1::timestamptz, $2::integer, $3::text::text[], $4::text, $5::text) as added
+select array_to_json(e.ids)::text as ids, e.at_ms::text as added_at, array_to_json(e.behind)::text as behind, e.lowest::text as lowest
+  from {{schema}}.add_held_event($1::timestamptz, $2::integer, $3::bigint, $4::text::text[], $5::text, $6::text) e
 
 -- name: addEvents
-select {{schema}}.add_events_in($1::timestamptz, $2::integer, $3::text::json) as added
+select array_to_json(e.ids)::text as ids, e.at_ms::text as added_at, array_to_json(e.behind)::text as behind, e.lowest::text as lowest
+  from {{schema}}.add_events(
+    json_populate_record(null::{{schema}}.outbox_columns, $4::text::json), $1::timestamptz, $2::integer, $3::bigint) e
 
 -- name: balanceShards
 select array_to_json(b.held)::text as held, b.share::text as share from {{schema}}.balance_shards($1::bigint) b
@@ -31,20 +34,8 @@ select count(*)::text as pending,
     (select count(*) from {{schema}}.saga_dead_letters d where d.redriven_at is null)::text as dead
   from {{schema}}.saga_outbox_pending p
 
--- Which of these events wait behind an earlier one of their key, and the lowest id that waits beside them. Behind very
--- many others all of them wait: then relays have work enough.
 -- name: behindOthers
-with mine as (select m.id, m.key from unnest($1::bigint[], $2::text[]) m(id, key)),
-before as (
-  select p.id, p.partition_key from {{schema}}.saga_outbox_pending p
-    where p.id > $3::bigint and p.id < (select max(m.id) from mine m) and p.id <> all ($1::bigint[])
-    order by p.id limit $4::integer)
-select array_to_json(case
-    when (select count(*) from before) >= $4::integer then $1::bigint[]
-    else array(
-      select m.id from mine m where exists (select from before b where b.partition_key = m.key and b.id < m.id))
-  end)::text as behind,
-  (select min(b.id) from before b)::text as lowest
+select array_to_json(b.behind)::text as behind, b.lowest::text as lowest from {{schema}}.behind_others($1, $2, $3) b
 
 -- name: settleHeld
 with sent as (
