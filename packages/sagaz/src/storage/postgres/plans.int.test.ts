@@ -216,3 +216,45 @@ test("what the log has brought is looked up by its ids, however much is pending"
   expect(rows).toBeGreaterThanOrEqual(ids.length);
   expect(rows).toBeLessThan(3 * ids.length);
 });
+
+const someEvents = (count: number) => {
+  const column = <T>(value: T) => Array.from({ length: count }, () => value);
+  const texts = { event_id: "e", topic: "t", key: "k", type: "t", source: "s", payload: "{}" };
+  const columns = Object.entries(texts).map(([name, text]) => [name, column(text)]);
+  return JSON.stringify({ shard: column(0), ...Object.fromEntries(columns) });
+};
+
+test("what waits before an event is looked for among the first thousand, however much is pending", async () => {
+  const add = (after: number) => readBy("addEvents", [null, 2_000, after, someEvents(1)]);
+  await room.sql("update sagaz.saga_delivery set mode = 'relay'");
+  await room.sql("delete from sagaz.saga_outbox_pending");
+  await add(0); // planned as long as nothing was pending
+  await room.sql(
+    `insert into sagaz.saga_outbox_pending (id, created_at, shard, bytes, partition_key)
+       select nextval('sagaz.saga_outbox_id'), now(), 0, 1, 'k' from generate_series(1, 20000) n`,
+  );
+  const [row] = (await room.pool.query("select last_value::int as last from sagaz.saga_outbox_id")).rows as {
+    readonly last: number;
+  }[];
+  const last = row?.last ?? Number.NaN;
+  expect((await add(0)).rows).toBeLessThan(1_100);
+  expect((await add(last - 10)).rows).toBeLessThan(100);
+});
+
+test("no write is compiled: that takes many times as long as the write", async () => {
+  const plans: string[] = [];
+  client.on("notice", ({ message = "" }) => plans.push(message));
+  const settings = ["log_min_duration = 0", "log_analyze = on", "log_nested_statements = on"];
+  await client.query(`load 'auto_explain'; set client_min_messages = log;
+    ${settings.map((setting) => `set auto_explain.${setting}`).join("; ")}`);
+  // A function's plan is another one from its sixth call on.
+  for (let n = 0; n < 8; n += 1) {
+    for (const holdMs of [null, 2_000])
+      await readBy("addEvents", [null, holdMs, 0, someEvents(n % 2 === 0 ? 1 : 200)]);
+    await readBy("addHeldEvent", [null, 2_000, 0, "{0,e,t,k,t,s,NULL,NULL,NULL,NULL,NULL,NULL}", "{}", null]);
+    await readBy("addEvent", [null, "{0,e,t,k,t,s,NULL,NULL,NULL,NULL,NULL,NULL}", "{}", null]);
+  }
+  await client.query("set auto_explain.log_min_duration = -1; reset client_min_messages");
+  expect(plans.length).toBeGreaterThan(100);
+  expect(plans.filter((plan) => plan.includes("JIT:"))).toEqual([]);
+});
