@@ -131,6 +131,12 @@ export const deliveryMutations: readonly Mutation[] = [
     replacement: "answers[n] ? [id] : [id]",
   },
   {
+    name: "the publisher sends what waits behind an earlier event of its key",
+    file: "runtime/delivery/optimistic-publisher.ts",
+    text: "isBehind: isBehind.has(id)",
+    replacement: "isBehind: false",
+  },
+  {
     name: "relays do not leave alone what a publisher sends",
     file: "runtime/journal-writer.ts",
     text: "const holdMs = events.length > 0 ? this.#publisher?.holdMs : 0;",
