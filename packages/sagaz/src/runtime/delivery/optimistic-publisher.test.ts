@@ -109,7 +109,7 @@ describe("an optimistic publisher", () => {
     const large = toOutboxRow({ topic: "t", type: "e", key: "k", payload: "x".repeat(1 << 20) }, defaults);
     for (let id = 1; id <= 64; id++) {
       expect(town.publisher.holdMs).toBe(2_000);
-      town.publisher.offer([large], { ids: [id], createdAt: 0 });
+      town.publisher.offer([large], { ids: [id], createdAt: 0, behind: [] });
     }
     expect(town.publisher.holdMs).toBe(0);
     await town.clock.advance(1_000);
