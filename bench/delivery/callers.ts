@@ -10,6 +10,7 @@ export async function measureCallers(bench: Bench): Promise<void> {
   const { plan } = bench;
   const parts = {
     producer: measureProducer,
+    steps: measureSteps,
     notify: measureNotify,
     optimistic: measureOptimistic,
     inbox: measureInbox,
@@ -44,6 +45,16 @@ async function measureProducer(
   samples.add({ ...subject, system: "postgresql" }, plain);
   samples.add({ ...subject, system: "sagaz" }, withCommit);
   samples.add({ ...subject, system: "sagaz-add" }, added);
+}
+
+/** Sagas whose steps publish nothing, and of which one publishes an event. */
+async function measureSteps({ plan, server, sagaz, samples }: Bench, { url }: TestDatabase): Promise<void> {
+  const { warmMs, partMs: forMs } = plan;
+  await mark(server);
+  const { silent, publishing } = await sagaz.host.call("publishFromSteps", { url, warmMs, forMs });
+  const subject = { measure: "sagas_per_s", inFlight: clients, unit: "1/s" };
+  samples.add({ ...subject, system: "sagaz" }, publishing);
+  samples.add({ ...subject, system: "sagaz-silent" }, silent);
 }
 
 /** Producer and relay in processes of their own: what wakes the relay is a notification. */

@@ -9,6 +9,7 @@ export const partNames: readonly Part[] = [
   "history",
   ...brokers.map(({ name }) => name),
   "producer",
+  "steps",
   "notify",
   "optimistic",
   "inbox",

@@ -3,12 +3,13 @@ import { Outbox, type SqlRunner, type TransactionConnection, type TransactionPoo
 import { newEvent } from "./events.ts";
 import { clients } from "./plan.ts";
 import { toRunner, withStorage } from "./sagaz-relay.ts";
+import { takeTurns, type Way } from "./turns.ts";
 
 /** Business transactions: each changes a row, and with an event it also says so. */
 export interface ProduceTask {
   readonly url: string;
   readonly warmMs: number;
-  /** How long each way is measured in all, in turns of {@link turnMs}. */
+  /** How long each way is measured in all, in turns. */
   readonly forMs: number;
 }
 
@@ -20,9 +21,6 @@ export interface Produced {
   /** It is written with the commit, by `Outbox.transaction`. */
   readonly withCommit: number;
 }
-
-/** Turns are short, so that a neighbour on the machine slows all ways alike. */
-const turnMs = 100;
 
 const accounts = 10_000;
 
@@ -43,43 +41,12 @@ export function produce({ url, warmMs, forMs }: ProduceTask): Promise<Produced> 
       added: (client) => change(client, (tx, id) => outbox.add(tx, newEvent(id))),
       withCommit: (client) =>
         outbox.transaction(asPool(client), async (tx, add) => add(newEvent(await raise(tx)))),
-    } satisfies Record<string, Way>;
-    const takeTurns = async (untilMs: number): Promise<Produced> => {
-      const sums = Object.entries(ways).map(([name, way]) => ({ name, way, transactions: 0, ms: 0 }));
-      while (sums.some(({ ms }) => ms < untilMs)) for (const sum of sums) await takeTurn(connections, sum);
-      return Object.fromEntries(sums.map((sum) => [sum.name, perSecond(sum)])) as unknown as Produced;
-    };
-    await takeTurns(warmMs);
-    const produced = await takeTurns(forMs);
+    } satisfies Record<string, Way<pg.Client>>;
+    await takeTurns(ways, connections, warmMs);
+    const produced = await takeTurns(ways, connections, forMs);
     await Promise.all(connections.map((client) => client.end()));
     return produced;
   });
-}
-
-/** Does one transaction. */
-type Way = (client: pg.Client) => Promise<void>;
-
-/** What one way has come to. */
-interface Sum {
-  readonly way: Way;
-  transactions: number;
-  ms: number;
-}
-
-function perSecond({ transactions, ms }: Pick<Sum, "transactions" | "ms">): number {
-  return (transactions / ms) * 1000;
-}
-
-async function takeTurn(connections: readonly pg.Client[], sum: Sum): Promise<void> {
-  const startedAt = performance.now();
-  const caller = async (client: pg.Client) => {
-    while (performance.now() - startedAt < turnMs) {
-      await sum.way(client);
-      sum.transactions += 1;
-    }
-  };
-  await Promise.all(connections.map(caller));
-  sum.ms += performance.now() - startedAt;
 }
 
 async function change(client: pg.Client, tell?: (tx: SqlRunner, id: number) => Promise<void>): Promise<void> {

@@ -83,6 +83,12 @@ const rules: readonly Rule[] = [
     bound: { atLeast: 0.4 },
   },
   {
+    name: "steps_publishing_vs_silent",
+    compute: (pick) =>
+      divide(pick("sagas_per_s", clients, "sagaz"), pick("sagas_per_s", clients, "sagaz-silent")),
+    bound: { atLeast: 0.7 },
+  },
+  {
     name: "optimistic_p50_ms",
     compute: (pick) => pick("optimistic_p50", pacePerSecond, "sagaz"),
     bound: { below: 3 },

@@ -108,6 +108,7 @@ function conclude(
 const others = [
   { name: "sagaz-add", tuning: "the event is added in the caller's own transaction, not with its commit" },
   { name: "sagaz-aged", tuning: "the same, with a history in its tables" },
+  { name: "sagaz-silent", tuning: "sagas of the same three steps, none of which publishes" },
   {
     name: "adapter",
     tuning: "our adapter for the broker, without a relay: batches of 1,000, one after another",

@@ -5,6 +5,7 @@ import { keepHistory } from "./keep-history.ts";
 import { handPaced, publishPaced, watch, writePaced, type Times } from "./paced.ts";
 import { checkDuplicates, insertBatches, processBatches } from "./process-inbox.ts";
 import { accountsSql, produce, type Produced, type ProduceTask } from "./produce.ts";
+import { publishFromSteps, type Stepped } from "./publish-from-steps.ts";
 import { publishAlone, type AloneTask } from "./publish-alone.ts";
 import { followLog, makeSlot, readLog, type LogReader } from "./read-log.ts";
 import { toRelayCalls, type Relayed, type RelayCalls, type RelayTask } from "./relaying.ts";
@@ -15,6 +16,7 @@ export interface SagazCalls extends RelayCalls {
   keepHistory(url: string, events: number): Promise<void>;
   publishAlone(task: AloneTask): Promise<number>;
   produce(task: ProduceTask): Promise<Produced>;
+  publishFromSteps(task: ProduceTask): Promise<Stepped>;
   writePaced(url: string, forMs: number): Promise<Times>;
   publishPaced(url: string, forMs: number): Promise<{ readonly committed: Times; readonly published: Times }>;
   handPaced(broker: string, forMs: number): Promise<Times>;
@@ -46,6 +48,7 @@ const calls: SagazCalls = {
   keepHistory,
   publishAlone,
   produce,
+  publishFromSteps,
   writePaced,
   publishPaced,
   handPaced,
