@@ -366,3 +366,12 @@ test("batches that send mail to each other's sagas do not block each other", asy
   }
   expect((await room.storage.mailbox.fetch(one, 99)).length).toBe(40);
 });
+
+test("a failover that has lost a registration does not give its epoch to another worker", async () => {
+  // As after a takeover by a standby that had not received it.
+  await room.sql(`delete from sagaz.saga_workers where epoch = ${epoch}`);
+  const others = await Promise.all([register(room.storage), register(room.storage)]);
+  expect(new Set([epoch, ...others]).size).toBe(3);
+  expect((await room.storage.leases.beat(epoch)).alive).toBe(false);
+  expect((await room.storage.leases.beat(others[0])).alive).toBe(true);
+});

@@ -71,7 +71,7 @@ create table {{schema}}.saga_events (
 ) partition by range (created_at);
 
 create table {{schema}}.saga_workers (
-  epoch bigint generated always as identity primary key,
+  epoch bigint primary key,
   worker_name text not null,
   lease_ms integer not null,
   registered_at timestamptz not null,
