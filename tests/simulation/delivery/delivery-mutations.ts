@@ -133,8 +133,8 @@ export const deliveryMutations: readonly Mutation[] = [
   {
     name: "the publisher sends what waits behind an earlier event of its key",
     file: "runtime/delivery/optimistic-publisher.ts",
-    text: "isBehind: isBehind.has(id)",
-    replacement: "isBehind: false",
+    text: "{ ...one, event, offeredAt }",
+    replacement: "{ ...one, event, offeredAt, isFree: true }",
   },
   {
     name: "relays do not leave alone what a publisher sends",

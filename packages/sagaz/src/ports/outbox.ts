@@ -14,9 +14,10 @@ export type { OutboxRow } from "../core/delivery/outbox-event.ts";
 export interface OutboxStorage {
   /**
    * Adds events inside the caller's transaction, in their order. Relays leave them, and what follows them in their keys,
-   * alone for `holdMs` (default 0): whoever learns of the commit may send them meanwhile, and says so by `settleHeld`.
+   * alone for `holdMs` (default 0): whoever learns of the commit may send them meanwhile, and says so by `settleHeld`. Answers
+   * those that are held, in their order: all or none.
    */
-  addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs?: number): Promise<AddedEvents>;
+  addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs?: number): Promise<readonly AddedEvent[]>;
   /**
    * The same as a text without parameters, which a connection can take together with others: one round trip less.
    * `SAGAZ_CANNOT` where there is no SQL.
@@ -51,20 +52,19 @@ export interface OutboxStorage {
 export interface AddText {
   readonly text: string;
   /** What the rows that it answers say. */
-  readonly read: (rows: readonly Readonly<Record<string, unknown>>[]) => AddedEvents;
+  readonly read: (rows: readonly Readonly<Record<string, unknown>>[]) => readonly AddedEvent[];
 }
 
-/** What is said of events that were added: nothing of those that are not held, which are for relays to send. */
-export interface AddedEvents {
-  /** In the order of the events. */
-  readonly ids: readonly number[];
+/** A held event that was added. */
+export interface AddedEvent {
+  readonly id: number;
   /** Milliseconds since 1970: `ce_time`. */
   readonly createdAt: number;
   /**
-   * Those that may wait behind an earlier one of their key: after the commit `behindOthers` tells. Nothing that committed
-   * before the transaction of the others began waits before them.
+   * Nothing that committed before its transaction's last lock waits before it in its key. Where that is not said it may:
+   * after the commit `behindOthers` tells.
    */
-  readonly behind: readonly number[];
+  readonly isFree: boolean;
 }
 
 /** An event that relays leave alone for a while. */

@@ -6,7 +6,7 @@ import type { FlowStorage } from "./flows.ts";
 import type { EventStreams } from "./event-stream.ts";
 import type { InboxStorage } from "./inbox.ts";
 import type { MailboxStore, NewMail } from "./mailbox.ts";
-import type { AddedEvents, OutboxRow, OutboxStorage } from "./outbox.ts";
+import type { AddedEvent, OutboxRow, OutboxStorage } from "./outbox.ts";
 import type { ParticipantStorage } from "./participants.ts";
 import type { QueryStore, SagaRow } from "./queries.ts";
 import type { SagaStatus, WaitReason } from "../core/saga/status.ts";
@@ -183,7 +183,7 @@ export interface AppendReceipt {
   /** Time of the write, and `at` of its events; where the database's clock went back, never before a saga's last `at`. */
   readonly at: number;
   /** The events that were added, if there are any, in the order of the entries. */
-  readonly added?: AddedEvents | undefined;
+  readonly added?: readonly AddedEvent[] | undefined;
 }
 
 /** The end of a stored journal. */

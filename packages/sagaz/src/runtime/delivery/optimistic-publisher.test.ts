@@ -12,6 +12,8 @@ import { SagaOrchestrator } from "../orchestrator.ts";
 import { OptimisticPublisher } from "./optimistic-publisher.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
 
+const heldBack = new SagaError("SAGAZ_BROKER_HELD_BACK");
+
 /** A publisher and a relay on one storage, each with a broker of its own that tells what it was given. */
 class Town {
   readonly clock = new FakeClock();
@@ -109,7 +111,7 @@ describe("an optimistic publisher", () => {
     const large = toOutboxRow({ topic: "t", type: "e", key: "k", payload: "x".repeat(1 << 20) }, defaults);
     for (let id = 1; id <= 64; id++) {
       expect(town.publisher.holdMs).toBe(2_000);
-      town.publisher.offer([large], { ids: [id], createdAt: 0, behind: [] });
+      town.publisher.offer([large], [{ id, createdAt: 0, isFree: true }]);
     }
     expect(town.publisher.holdMs).toBe(0);
     await town.clock.advance(1_000);
@@ -189,12 +191,23 @@ describe("an optimistic publisher", () => {
   test("leaves what the broker refuses to the relay, with all that follows it in its key", async () => {
     const town = await new Town().started();
     const refused = new SagaError("SAGAZ_MESSAGE_REFUSED", { broker: "memory", topic: "t", message: "no" });
-    town.mood = (text) =>
-      text === "bad" ? refused : text === "2" ? new SagaError("SAGAZ_BROKER_HELD_BACK") : undefined;
+    town.mood = (text) => (text === "bad" ? refused : text === "2" ? heldBack : undefined);
     (await town.write(["a/bad", "a/2", "b/3"]))();
     await town.clock.advance(1);
     expect(town.publisher.counts).toEqual({ sent: 1, released: 2 });
     expect(town.publisher.holdMs).toBe(2_000);
+  });
+
+  test("leaves to the relay what follows a refused event, however many were written together", async () => {
+    const town = await new Town().started();
+    const names = Array.from({ length: 1_100 }, (_, n) => `a/${n}`);
+    const refused = new SagaError("SAGAZ_MESSAGE_REFUSED", { broker: "memory", topic: "t", message: "no" });
+    town.mood = (text) =>
+      text === "4" ? refused : Number(text) < 1_000 && Number(text) > 4 ? heldBack : undefined;
+    (await town.write(names))();
+    await town.clock.advance(1);
+    expect(town.taken).toEqual(["a/0", "a/1", "a/2", "a/3"].map((event) => `publisher ${event}`));
+    expect(town.publisher.counts).toEqual({ sent: 4, released: 1_096 });
   });
 
   test("steps back while the broker is away, and comes back by itself", async () => {

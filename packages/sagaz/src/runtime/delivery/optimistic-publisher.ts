@@ -6,7 +6,7 @@ import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { consoleLog } from "../../ports/log.ts";
 import type { Log } from "../../ports/log.ts";
-import type { AddedEvents } from "../../ports/outbox.ts";
+import type { AddedEvent } from "../../ports/outbox.ts";
 import type { SagaStorage } from "../../ports/storage.ts";
 import { OneLife } from "../one-life.ts";
 import { keepTrying } from "../patience.ts";
@@ -61,8 +61,8 @@ interface Committed {
   readonly event: OutboxRow;
   readonly createdAt: number;
   readonly offeredAt: number;
-  /** It may wait behind an earlier one of its key: to be asked for. */
-  readonly isBehind: boolean;
+  /** Nothing waits before it in its key. Where that is not certain it is to be asked for. */
+  isFree: boolean;
 }
 
 /**
@@ -156,14 +156,13 @@ export class OptimisticPublisher {
     return this.stop();
   }
 
-  /** Takes events that have just committed, with their ids. */
-  offer(events: readonly OutboxRow[], { ids, createdAt, behind }: AddedEvents): void {
+  /** Takes events that have just committed, and what was said of them. */
+  offer(events: readonly OutboxRow[], added: readonly AddedEvent[]): void {
     const offeredAt = this.#clock.monotonic();
-    const isBehind = new Set(behind);
     for (const [n, event] of events.entries()) {
-      const id = ids[n];
-      if (id === undefined) continue;
-      this.#waiting.push({ id, event, createdAt, offeredAt, isBehind: isBehind.has(id) });
+      const one = added[n];
+      if (one === undefined) continue;
+      this.#waiting.push({ ...one, event, offeredAt });
       this.#bytes += event.payload.length;
     }
     this.#rest.end();
@@ -174,9 +173,9 @@ export class OptimisticPublisher {
       if (this.#waiting.length === 0) await this.#rest.for(REST_MS);
       const batch = this.#waiting.slice(0, BATCH_MAX);
       this.#waiting = this.#waiting.slice(BATCH_MAX);
-      // What comes later in a key than a free event is not free, unless it was written together with it.
-      await this.#send(batch.filter(({ isBehind }) => !isBehind));
-      await this.#send(batch.filter(({ isBehind }) => isBehind));
+      // What was written after a free event of its key is not free, unless it was written together with it.
+      await this.#send(batch.filter(({ isFree }) => isFree));
+      await this.#send(batch.filter(({ isFree }) => !isFree));
       for (const { event } of batch) this.#bytes -= event.payload.length;
     }
     await this.#settler.end();
@@ -191,16 +190,23 @@ export class OptimisticPublisher {
     } catch (error) {
       this.#pause(error);
     }
-    const released = batch.filter(({ id }) => !sent.has(id)).map(({ id }) => id);
+    const released = batch.filter(({ id }) => !sent.has(id));
+    this.#holdUp(new Set(keysOf(released)));
     this.#counts.sent += sent.size;
     this.#counts.released += released.length;
-    this.#settler.add({ sent: [...sent], released, keys: keysOf(batch) });
+    this.#settler.add({ sent: [...sent], released: released.map(({ id }) => id), keys: keysOf(batch) });
+  }
+
+  /** What was written together with an event that is left to the relays may still wait here, and is free no more. */
+  #holdUp(keys: ReadonlySet<string>): void {
+    if (keys.size === 0) return;
+    for (const waiting of this.#waiting) if (keys.has(waiting.event.key)) waiting.isFree = false;
   }
 
   /** Those that may be sent here: in time, and with nothing of their key before them. */
   async #openOf(batch: readonly Committed[]): Promise<readonly Committed[]> {
     if (this.#clock.monotonic() < this.#pausedUntil) return [];
-    const behind = new Set(await this.#behindOthers(batch.filter(({ isBehind }) => isBehind)));
+    const behind = new Set(await this.#behindOthers(batch.filter(({ isFree }) => !isFree)));
     const soonest = this.#clock.monotonic() - SEND_WITHIN_MS;
     const heldKeys = new Set<string>();
     return batch.filter(({ id, event: { topic, key }, offeredAt }) => {

@@ -1,8 +1,9 @@
+import { need } from "../../core/must.ts";
 import { SagaError } from "../../core/errors.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type { SagaStatus } from "../../core/saga/status.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { AddedEvents, OutboxRow } from "../../ports/outbox.ts";
+import type { AddedEvent, OutboxRow } from "../../ports/outbox.ts";
 import type { SagaRow, StoredEvent } from "../../ports/storage.ts";
 import { FlowTable } from "./flow-table.ts";
 import { Hints } from "./hints.ts";
@@ -116,11 +117,13 @@ export class Tables {
   }
 
   /** Adds events to publish. */
-  publish(events: readonly OutboxRow[], at: number, holdMs = 0): AddedEvents {
+  publish(events: readonly OutboxRow[], at: number, holdMs = 0): readonly AddedEvent[] {
     const ids = events.map((event) => this.outbox.add(event, { createdAt: at, holdMs }));
     if (events.length > 0 && holdMs === 0) this.hints.emit("outbox");
-    const held = holdMs === 0 ? [] : events.map(({ key }, n) => ({ id: ids[n] ?? 0, key }));
-    return { ids, createdAt: at, behind: this.outbox.behindOthers(held) };
+    if (holdMs === 0) return [];
+    const held = events.map(({ key }, n) => ({ id: need(ids[n], "each has one"), key }));
+    const behind = new Set(this.outbox.behindOthers(held));
+    return ids.map((id) => ({ id, createdAt: at, isFree: !behind.has(id) }));
   }
 
   /** Keeps the indexes by status in step with a row that has changed. */

@@ -1,6 +1,6 @@
 import type { SqlRunner } from "../../core/definition/context.ts";
 import { SagaError } from "../../core/errors.ts";
-import type { AddedEvents, OutboxRow } from "../../ports/outbox.ts";
+import type { AddedEvent, OutboxRow } from "../../ports/outbox.ts";
 import type { KeyedOutcome, StartRow } from "../../ports/storage.ts";
 import { checkStart } from "./checks.ts";
 import { commitStart, findByKey, toKey } from "./starts.ts";
@@ -73,8 +73,7 @@ class OpenTransaction {
   readonly #added: {
     readonly events: readonly OutboxRow[];
     readonly holdMs: number;
-    readonly ids: number[];
-    readonly behind: number[];
+    readonly added: AddedEvent[];
   }[] = [];
   readonly #onEnd: ((hasCommitted: boolean) => void)[] = [];
 
@@ -96,10 +95,10 @@ class OpenTransaction {
   }
 
   /** Their ids are known when the transaction has committed: the answer fills then. */
-  add(events: readonly OutboxRow[], holdMs: number): AddedEvents {
-    const answer = { ids: [] as number[], behind: [] as number[] };
-    this.#added.push({ events, holdMs, ...answer });
-    return { ...answer, createdAt: this.#tables.now() };
+  add(events: readonly OutboxRow[], holdMs: number): readonly AddedEvent[] {
+    const added: AddedEvent[] = [];
+    this.#added.push({ events, holdMs, added });
+    return added;
   }
 
   find(start: StartRow): StartRow | undefined {
@@ -127,11 +126,8 @@ class OpenTransaction {
     const at = this.#tables.now();
     for (const start of this.#starts)
       commitStart(this.#tables, { ...start, owned: false }, { epoch: null, at });
-    for (const { events, holdMs, ids, behind } of this.#added) {
-      const added = this.#tables.publish(events, at, holdMs);
-      ids.push(...added.ids);
-      behind.push(...added.behind);
-    }
+    for (const { events, holdMs, added } of this.#added)
+      for (const one of this.#tables.publish(events, at, holdMs)) added.push(one);
   }
 
   #checkIds(starts: readonly StartRow[]): void {

@@ -64,7 +64,8 @@ function toBatchWrite(database: Database, batch: AppendBatch, look: PendingLook 
   ];
   const { news, changed, mails, outbox } = folded;
   const publishes = outbox.length > 0;
-  if (publishes) values.push(outboxColumns(outbox), batch.holdMs ?? null, look?.after ?? null);
+  if (publishes)
+    values.push(outboxColumns(outbox), batch.holdMs ?? null, look?.after ?? null, look?.decided.life ?? null);
   const text = publishes ? database.sql.appendAndPublish : database.sql.appendBatch;
   return { statement: { text, values }, news, changed, mails, publishes: publishes && !batch.holdMs };
 }

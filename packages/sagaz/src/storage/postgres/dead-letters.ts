@@ -55,7 +55,6 @@ export class PostgresDeadLetters implements DeadLetterStorage {
         const insert = toInsert(sql, letters.map(redrivenRow), {
           now: this.#database.now(),
           holdMs: null,
-          after: null,
         });
         await connection.run(insert, { commits: false });
       }

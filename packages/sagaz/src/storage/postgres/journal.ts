@@ -142,7 +142,7 @@ export class PostgresJournal implements JournalStore {
     const at = Number(need(rows[0], "a write answers its time")["at"]);
     this.#database.noteAt(at);
     if (typeof rows[0]?.["ids"] !== "string") return { at };
-    return { at, added: toAdded(rows, (lowest) => this.#pendingStart.found(look, lowest)) };
+    return { at, added: toAdded(rows, (lowest) => look && this.#pendingStart.found(look, lowest)) };
   }
 
   /** After the commit: what others may want to know, and what need not be told again. */

@@ -3,6 +3,7 @@ import { ColumnsWriter } from "./binary-arrays.ts";
 import type { Statement } from "./connection.ts";
 import { toArrayText, withLiterals } from "./literals.ts";
 import type { Literal } from "./literals.ts";
+import type { PendingLook } from "./pending-start.ts";
 import type { Sql } from "./render-sql.ts";
 
 /** An `outbox_columns`. */
@@ -52,23 +53,24 @@ export interface Adding {
   readonly now: string | null;
   /** Null for not at all. */
   readonly holdMs: number | null;
-  /** Of what is held: see {@link PendingLook}. Null when that is not known. */
-  readonly after: number | null;
+  /** Of what is held. */
+  readonly look?: PendingLook | undefined;
 }
 
 /** The statement that adds events in a transaction of whomever. Those that are held are answered. */
 export function toInsert(
   { addEvent, addHeldEvent, addEvents }: Sql,
   events: readonly OutboxRow[],
-  { now, holdMs, after }: Adding,
+  { now, holdMs, look }: Adding,
 ): Required<Statement> {
   const [first, second] = events;
+  const start = [look?.after ?? null, look?.decided.life ?? null];
   if (!first || second) {
-    return { text: addEvents, values: [now, holdMs, after, toJsonColumns(events)] };
+    return { text: addEvents, values: [now, holdMs, ...start, toJsonColumns(events)] };
   }
   const values = [toArrayText(toFields(first)), textOf(first), bytesOf(first)];
   if (holdMs === null) return { text: addEvent, values: [now, ...values] };
-  return { text: addHeldEvent, values: [now, holdMs, after, ...values] };
+  return { text: addHeldEvent, values: [now, holdMs, ...start, ...values] };
 }
 
 /** An `outbox_columns` as JSON. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, inject, onTestFinished, test } from "vitest";
 import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
@@ -163,39 +164,107 @@ test("a view tells what has become of each event", async () => {
   ]);
 });
 
-test("what is held is told together with its write what waits before it, where that is known by then", async () => {
-  const { pool, storage, url } = await open(inject("postgresUrl"));
-  /** Of these keys, the places of those that may wait behind others. */
-  const hold = async (keys: readonly string[], how?: string) => {
-    const { tx, end } = await begin(pool, how);
-    await tx("select"); // a snapshot, where a transaction has but one
-    const { ids, behind } = await storage.outbox.addIn(tx, keys.map(toRow), 2_000);
-    await end("commit");
-    return { ids, behind: behind.map((id) => ids.indexOf(id)) };
-  };
-  // Nothing is known yet: after the commit it is to be asked for.
-  expect((await hold(["first"])).behind).toEqual([0]);
-  await waitUntil("it is known", async () => (await hold([`free ${made}`])).behind.length === 0);
-  await runSql(url, "delete from sagaz.saga_outbox_pending");
+/** Holds events of these keys in a transaction of its own; answers their ids, and which of them may wait behind others. */
+async function hold(
+  { pool, storage }: { readonly pool: pg.Pool; readonly storage: PostgreSQLStorage },
+  keys: readonly string[],
+  how: { readonly begin?: string; readonly end?: "rollback" } = {},
+): Promise<{ readonly ids: readonly number[]; readonly behind: readonly number[] }> {
+  const { tx, end } = await begin(pool, how.begin);
+  await tx("select"); // a snapshot, where a transaction has but one
+  const added = await storage.outbox.addIn(tx, keys.map(toRow), 2_000);
+  await end(how.end ?? "commit");
+  const behind = added.flatMap(({ isFree }, n) => (isFree ? [] : [n]));
+  return { ids: added.map(({ id }) => id), behind };
+}
 
-  const { ids, behind } = await hold(["a"]);
+/** Until it is known up to which id nothing is pending. */
+async function untilKnown(room: Parameters<typeof hold>[0]): Promise<void> {
+  const isFree = async () => (await hold(room, [`free ${made}`])).behind.length === 0;
+  await waitUntil("it is known", isFree);
+}
+
+const old = "begin isolation level repeatable read";
+
+test("what is held is told together with its write what waits before it, where that is known by then", async () => {
+  const room = await open(inject("postgresUrl"));
+  // Nothing is known yet: after the commit it is to be asked for.
+  expect((await hold(room, ["first"])).behind).toEqual([0]);
+  await untilKnown(room);
+  await runSql(room.url, "delete from sagaz.saga_outbox_pending");
+
+  const { ids, behind } = await hold(room, ["a"]);
   expect(behind).toEqual([]);
-  expect((await hold(["b"])).behind).toEqual([]);
-  expect((await hold(["a"])).behind).toEqual([0]);
-  expect((await hold(["c", "a", "c", "b"])).behind).toEqual([1, 3]);
-  await storage.outbox.settleHeld({ sent: ids, released: [] });
-  expect((await hold(["a"])).behind).toEqual([0]); // there is a second one
-  await runSql(url, "delete from sagaz.saga_outbox_pending where partition_key = 'a'");
-  expect((await hold(["a"])).behind).toEqual([]);
+  expect((await hold(room, ["b"])).behind).toEqual([]);
+  expect((await hold(room, ["a"])).behind).toEqual([0]);
+  expect((await hold(room, ["c", "a", "c", "b"])).behind).toEqual([1, 3]);
+  await room.storage.outbox.settleHeld({ sent: ids, released: [] });
+  expect((await hold(room, ["a"])).behind).toEqual([0]); // there is a second one
+  await runSql(room.url, "delete from sagaz.saga_outbox_pending where partition_key = 'a'");
+  expect((await hold(room, ["a"])).behind).toEqual([]);
   // This one would not see what committed while it waited for its lock.
-  expect((await hold(["d"], "begin isolation level repeatable read")).behind).toEqual([0]);
-  expect((await hold(["d", "e"], "begin isolation level repeatable read")).behind).toEqual([0, 1]);
+  expect((await hold(room, ["d"], { begin: old })).behind).toEqual([0]);
+  expect((await hold(room, ["d", "e"], { begin: old })).behind).toEqual([0, 1]);
   // Behind very many others nobody looks for long.
   await runSql(
-    url,
+    room.url,
     `insert into sagaz.saga_outbox_pending (id, created_at, shard, bytes, partition_key)
       select nextval('sagaz.saga_outbox_id'), now(), 1, 1, 'other' from generate_series(1, 1000)`,
   );
-  expect((await hold(["new"])).behind).toEqual([0]);
-  expect((await hold(["new", "newer"])).behind).toEqual([0, 1]);
+  expect((await hold(room, ["new"])).behind).toEqual([0]);
+  expect((await hold(room, ["new", "newer"])).behind).toEqual([0, 1]);
+});
+
+test("who does not look does not tell either that nothing waits", async () => {
+  const room = await open(inject("postgresUrl"));
+  await untilKnown(room);
+  await hold(room, ["k"]);
+  // Until it is known to be decided, as it is asked for ten times a second.
+  for (let n = 0; n < 8; n += 1) {
+    await untilKnown(room);
+    await delay(60);
+  }
+  for (const keys of [["other"], ["other", "another"]])
+    for (const end of [{}, { end: "rollback" as const }]) await hold(room, keys, { begin: old, ...end });
+  const { ids, behind } = await hold(room, ["k"]);
+  expect(behind).toEqual([0]);
+  expect(await room.storage.outbox.behindOthers([{ id: ids[0] ?? 0, key: "k" }])).toEqual(ids);
+});
+
+test("behind a transaction that is open for long a write does not walk over all that has come and gone since", async () => {
+  const room = await open(inject("postgresUrl"));
+  await untilKnown(room);
+  const long = await begin(room.pool);
+  await addIn(room.storage, long.tx, "long");
+  await untilKnown(room);
+  await runSql(room.url, "select count(nextval('sagaz.saga_outbox_id')) from generate_series(1, 20000)");
+  await waitUntil("it asks afterwards", async () => (await hold(room, [`far ${made}`])).behind.length === 1);
+  await long.end("commit");
+  await runSql(room.url, "delete from sagaz.saga_outbox_pending");
+  await waitUntil("it looks by itself again", async () => {
+    const { ids, behind } = await hold(room, [`near ${made}`]);
+    await room.storage.outbox.behindOthers([{ id: ids[0] ?? 0, key: "near" }]);
+    return behind.length === 0;
+  });
+});
+
+test("what was learnt of one server says nothing of another one that takes over", async () => {
+  const room = await open(inject("postgresUrl"));
+  await untilKnown(room);
+  for (let n = 0; n < 8; n += 1) {
+    await runSql(room.url, "delete from sagaz.saga_outbox_pending");
+    await untilKnown(room);
+    await delay(60);
+  }
+  await runSql(room.url, "delete from sagaz.saga_outbox_pending");
+  // As on a standby that has not received the last ids, and gives them out again.
+  const takeOver = [
+    "create or replace function sagaz.server_life() returns text language sql as $$ select 'another' $$",
+    "select setval('sagaz.saga_outbox_id', 2)",
+    `insert into sagaz.saga_outbox_pending (id, created_at, shard, bytes, partition_key)
+       values (nextval('sagaz.saga_outbox_id'), now(), 1, 1, 'k')`,
+  ];
+  for (const sql of takeOver) await runSql(room.url, sql);
+  expect((await hold(room, ["k"])).behind).toEqual([0]);
+  expect((await hold(room, ["k", "l"])).behind).toEqual([0]);
 });

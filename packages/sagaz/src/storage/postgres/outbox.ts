@@ -2,7 +2,7 @@ import type { SqlRunner } from "../../core/definition/context.ts";
 import { must } from "../../core/must.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import type {
-  AddedEvents,
+  AddedEvent,
   AddText,
   Backlog,
   HeldEvent,
@@ -35,7 +35,7 @@ const eventsPerStatement = 200;
 interface Place {
   readonly shards: string;
   /** Of the server: see {@link Decided}. */
-  readonly life: number;
+  readonly life: string;
   /** Up to here the relay has been told of everything, and nothing new can come to light. */
   after: number;
   /** Keys that are left out now, and how far the relay had read when that began: what they bring to light is after that. */
@@ -57,7 +57,7 @@ export class PostgresOutbox implements OutboxStorage {
     this.#pendingStart = parts.pendingStart;
   }
 
-  async addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs = 0): Promise<AddedEvents> {
+  async addIn(tx: SqlRunner, events: readonly OutboxRow[], holdMs = 0): Promise<readonly AddedEvent[]> {
     const added: Readonly<Record<string, unknown>>[] = [];
     const look = this.#lookFor(holdMs);
     try {
@@ -70,15 +70,18 @@ export class PostgresOutbox implements OutboxStorage {
       throw toSagaError(error, { commits: false });
     }
     if (holdMs === 0) this.#hints.tell("outbox");
-    return toAdded(added, (lowest) => this.#pendingStart.found(look, lowest));
+    return this.#toAdded(added, look);
   }
 
   toText(events: readonly OutboxRow[], holdMs = 0): AddText {
     const look = this.#lookFor(holdMs);
     const texts = inLots(events).map((some) => toText(this.#database.sql, some, this.#adding(holdMs, look)));
     if (holdMs === 0) this.#hints.tell("outbox");
-    const found = (lowest: number) => this.#pendingStart.found(look, lowest);
-    return { text: texts.join("; "), read: (rows) => toAdded(rows, found) };
+    return { text: texts.join("; "), read: (rows) => this.#toAdded(rows, look) };
+  }
+
+  #toAdded(rows: Parameters<AddText["read"]>[0], look: PendingLook | undefined): readonly AddedEvent[] {
+    return toAdded(rows, (lowest) => look && this.#pendingStart.found(look, lowest));
   }
 
   #lookFor(holdMs: number): PendingLook | undefined {
@@ -86,18 +89,14 @@ export class PostgresOutbox implements OutboxStorage {
   }
 
   #adding(holdMs: number, look: PendingLook | undefined): Adding {
-    return {
-      now: this.#database.now(),
-      holdMs: holdMs === 0 ? null : holdMs,
-      after: look?.after ?? null,
-    };
+    return { now: this.#database.now(), holdMs: holdMs === 0 ? null : holdMs, look };
   }
 
   async behindOthers(events: readonly HeldEvent[]): Promise<readonly number[]> {
     if (events.length === 0) return [];
     const look = await this.#pendingStart.look();
     const ids = events.map(({ id }) => id);
-    const values = [int8Array(ids), textArray(events.map(({ key }) => key)), look.after];
+    const values = [int8Array(ids), textArray(events.map(({ key }) => key)), look.after, look.decided.life];
     const [row] = await this.#database.read({ text: this.#database.sql.behindOthers, values });
     must(row !== undefined, "a look is answered");
     this.#pendingStart.found(look, Math.min(Number(row["lowest"] ?? Infinity), ...ids));

@@ -1,15 +1,19 @@
 import type { Database } from "./database.ts";
-import { UndecidedIds } from "./undecided-ids.ts";
+import { UndecidedIds, type Decided } from "./undecided-ids.ts";
 
 /** What a look for pending events begins with. */
 export interface PendingLook {
   /** Nothing is pending up to this id, nor can anything come to light. */
   readonly after: number;
   /** What was decided before the look. */
-  readonly decided: number;
-  /** Of the server: see {@link Decided}. */
-  readonly life: number;
+  readonly decided: Decided;
 }
+
+/**
+ * After so many ids nobody looks while he writes: where a transaction that adds events is open for long, those that have come and
+ * gone meanwhile are walked over one by one.
+ */
+const IDS_WALKED_MAX = 10_000;
 
 /**
  * Where pending events begin, as far as this process has seen: who asks what waits before an event need not walk over what
@@ -17,7 +21,7 @@ export interface PendingLook {
  */
 export class PendingStart {
   readonly #undecided: UndecidedIds;
-  #known = { life: 0, after: 0 };
+  #known = { life: "", after: 0 };
 
   constructor(database: Database) {
     this.#undecided = new UndecidedIds(database);
@@ -28,21 +32,22 @@ export class PendingStart {
     return this.#toLook(await this.#undecided.mark());
   }
 
-  /** The same without waiting; undefined when the last answer is too old, and a new one is on its way. */
+  /** The same without waiting, for a look that is part of a write: undefined when it is not known, or would take long. */
   lookNow(): PendingLook | undefined {
     const recent = this.#undecided.recent();
-    return recent && this.#toLook(recent);
+    const look = recent && this.#toLook(recent);
+    return look && look.decided.lastId - look.after <= IDS_WALKED_MAX ? look : undefined;
   }
 
-  #toLook({ upTo: decided, life }: { readonly upTo: number; readonly life: number }): PendingLook {
-    if (this.#known.life !== life) this.#known = { life, after: 0 };
-    return { after: this.#known.after, decided, life };
+  #toLook(decided: Decided): PendingLook {
+    if (this.#known.life !== decided.life) this.#known = { life: decided.life, after: 0 };
+    return { after: this.#known.after, decided };
   }
 
   /** A look has found that nothing is pending between where it began and this id. */
-  found(look: PendingLook | undefined, lowest: number): void {
-    if (look?.life !== this.#known.life) return;
+  found({ decided }: PendingLook, lowest: number): void {
+    if (decided.life !== this.#known.life) return;
     // Between the two nothing waits, and what is decided stays so.
-    this.#known.after = Math.max(this.#known.after, Math.min(look.decided, lowest - 1));
+    this.#known.after = Math.max(this.#known.after, Math.min(decided.upTo, lowest - 1));
   }
 }

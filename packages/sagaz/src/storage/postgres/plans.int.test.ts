@@ -2,6 +2,7 @@ import pg from "pg";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { begin, openRoom, register, type PostgresRoom } from "../../../../../tests/storage/postgres-room.ts";
 import { createDatabase } from "../../../../../tools/servers/postgres-databases.ts";
+import { need } from "../../core/must.ts";
 import { createdAtOf } from "../../core/saga/saga-id.ts";
 import { toMail } from "../../testing/conformance/storage/material.ts";
 import { PostgreSQLStorage, type PgConnection, type PgPool, type PgQuery } from "./index.ts";
@@ -225,7 +226,9 @@ const someEvents = (count: number) => {
 };
 
 test("what waits before an event is looked for among the first thousand, however much is pending", async () => {
-  const add = (after: number) => readBy("addEvents", [null, 2_000, after, someEvents(1)]);
+  const { rows: lives } = await room.pool.query<{ life: string }>("select sagaz.server_life() as life");
+  const life = need(lives[0], "there is a server").life;
+  const add = (after: number) => readBy("addEvents", [null, 2_000, after, life, someEvents(1)]);
   await room.sql("update sagaz.saga_delivery set mode = 'relay'");
   await room.sql("delete from sagaz.saga_outbox_pending");
   await add(0); // planned as long as nothing was pending
@@ -250,8 +253,16 @@ test("no write is compiled: that takes many times as long as the write", async (
   // A function's plan is another one from its sixth call on.
   for (let n = 0; n < 8; n += 1) {
     for (const holdMs of [null, 2_000])
-      await readBy("addEvents", [null, holdMs, 0, someEvents(n % 2 === 0 ? 1 : 200)]);
-    await readBy("addHeldEvent", [null, 2_000, 0, "{0,e,t,k,t,s,NULL,NULL,NULL,NULL,NULL,NULL}", "{}", null]);
+      await readBy("addEvents", [null, holdMs, 0, "", someEvents(n % 2 === 0 ? 1 : 200)]);
+    await readBy("addHeldEvent", [
+      null,
+      2_000,
+      0,
+      "",
+      "{0,e,t,k,t,s,NULL,NULL,NULL,NULL,NULL,NULL}",
+      "{}",
+      null,
+    ]);
     await readBy("addEvent", [null, "{0,e,t,k,t,s,NULL,NULL,NULL,NULL,NULL,NULL}", "{}", null]);
   }
   await client.query("set auto_explain.log_min_duration = -1; reset client_min_messages");

@@ -2,15 +2,17 @@ import { must } from "../../core/must.ts";
 import type { Database } from "./database.ts";
 
 const askEveryMs = 100;
-/** What was known so long ago still holds: nobody loses ids, and takes over, in less. */
+/** Longer ago, nobody knows how many ids have been given out since. */
 const recentMs = 500;
 
 /** What is certain of ids. */
 export interface Decided {
   /** No id up to this one can come to light any more. */
   readonly upTo: number;
-  /** Another number when the server has begun anew, or another one has taken over: it may give ids out again. */
-  readonly life: number;
+  /** The last one that had been given out. */
+  readonly lastId: number;
+  /** Another one when the server has begun anew, or another one has taken over: it may give ids out again. */
+  readonly life: string;
 }
 
 /** An id, and what has to be over before it is decided. */
@@ -31,9 +33,8 @@ interface Generation {
  */
 export class UndecidedIds {
   readonly #database: Database;
-  #decided: Decided = { upTo: 0, life: 0 };
+  #decided: Decided = { upTo: 0, lastId: 0, life: "" };
   #generation: Generation | undefined;
-  #server: string | null | undefined;
   #asking: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
   /** When the last question was asked that has an answer. */
@@ -69,19 +70,21 @@ export class UndecidedIds {
     const [row] = await this.#database.read({ text: this.#database.sql.undecidedIds });
     must(row !== undefined, "the ids are answered");
     this.#knownAt = now;
-    if (row["server"] !== this.#server) this.#beginAnew(row["server"]);
+    const lastId = Number(row["last_id"]);
+    const life = String(row["life"]);
+    if (life !== this.#decided.life) this.#beginAnew(life);
+    this.#decided = { ...this.#decided, lastId };
     const writers = String(row["writers"])
       .split(" ")
       .filter((writer) => writer !== "");
     if (!isOver(this.#generation, { writers, flushed: Number(row["flushed"]) })) return;
     this.#decided = { ...this.#decided, upTo: this.#generation?.lastId ?? 0 };
-    this.#generation = { lastId: Number(row["last_id"]), writers, logged: Number(row["logged"]) };
+    this.#generation = { lastId, writers, logged: Number(row["logged"]) };
   }
 
-  #beginAnew(server: string | null | undefined): void {
-    this.#server = server;
+  #beginAnew(life: string): void {
     this.#generation = undefined;
-    this.#decided = { upTo: 0, life: this.#decided.life + 1 };
+    this.#decided = { upTo: 0, lastId: 0, life };
   }
 }
 

@@ -73,23 +73,22 @@ async function workOn(
 ): Promise<readonly (string | null)[]> {
   if (fresh.length === 0) return [];
   const held = { ...locks, ids: fresh.map((n) => need(locks.ids[n], "a place has its message")) };
-  const tx = transactions.begin(Date.now());
+  const tx = transactions.begin();
   // A process that is frozen, or cut off, does not come to this, and its locks go away.
   const keeping = setInterval(() => {
     void database.write({ script: scripts.extend, request: held }).catch(() => {});
   }, held.lockMs / 3);
-  let ids: readonly number[] = [];
   try {
     const results = await work(tx, fresh);
     must(results.length === fresh.length, "each new message has a result");
-    ids = await commit(database, { held, results, events: transactions.eventsOf(tx), request });
+    await commit(database, { held, results, events: transactions.eventsOf(tx), request });
     return results;
   } catch (error) {
     await database.write({ script: scripts.unlock, request: held }).catch(() => {});
     throw error;
   } finally {
     clearInterval(keeping);
-    transactions.end(tx, ids);
+    transactions.end(tx);
   }
 }
 
@@ -100,7 +99,7 @@ interface Commit {
   readonly request: InboxRequest;
 }
 
-async function commit(database: Database, { held, results, events }: Commit): Promise<readonly number[]> {
+async function commit(database: Database, { held, results, events }: Commit): Promise<void> {
   const notes = held.ids.flatMap((id, n) => [
     toResult(results[n] ?? null),
     JSON.stringify([held.consumer, id]),
@@ -110,7 +109,7 @@ async function commit(database: Database, { held, results, events }: Commit): Pr
     request: { ...held, shards: events.map(({ shard }) => shard) },
     texts: [...notes, ...events.map(toPendingText)],
   };
-  return (await database.keep<string[]>(call)).map(Number);
+  await database.keep(call);
 }
 
 /** A result as it is kept: never empty. */

@@ -69,10 +69,10 @@ async function append(
   for (const { outbox } of entries) texts.push(...outbox.map(toPendingText));
   const call = { script: journalScripts.append, request, texts };
   const [at, ids] = await database.keep<[number, string[]]>(call);
-  if (ids.length === 0) return { at };
-  const added = ids.map(Number);
-  // To ask costs little here: nobody waits for a disk.
-  return { at, added: { ids: added, createdAt: at, behind: added } };
+  // Whether anything waits before them is asked afterwards: it costs little here, where nobody waits for a disk.
+  return holdMs === 0
+    ? { at }
+    : { at, added: ids.map((id) => ({ id: Number(id), createdAt: at, isFree: false })) };
 }
 
 /** What the script must know of an entry. Most have nothing but events: reading more is what it spends its time on. */

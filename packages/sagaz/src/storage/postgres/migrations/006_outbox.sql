@@ -127,21 +127,28 @@ begin
   end if;
 end $$;
 
+-- What this server is called in this life. Another one may give out ids again that this one has given out.
+create function {{schema}}.server_life() returns text language plpgsql stable as $$
+begin
+  return extract(epoch from pg_postmaster_start_time())::text;
+end $$;
+
 -- Which of these events wait behind an earlier one of their key; and the lowest id after p_after that waits beside them. Behind
--- very many others all of them do: then relays have work enough.
+-- very many others all of them do: then relays have work enough. What p_after says holds for the life in which it was learnt.
 create function {{schema}}.behind_others(
-  p_ids bigint[], p_keys text[], p_after bigint, out behind bigint[], out lowest bigint
+  p_ids bigint[], p_keys text[], p_after bigint, p_life text, out behind bigint[], out lowest bigint
 ) language plpgsql
   set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_most constant integer := 1000;
+  v_after bigint := case when p_life = {{schema}}.server_life() then p_after else 0 end;
   v_others bigint[];
   v_keys text[];
 begin
   select array_agg(o.id order by o.id), array_agg(o.partition_key order by o.id) into v_others, v_keys from (
     select p.id, p.partition_key from {{schema}}.saga_outbox_pending p
-      where p.id > p_after and p.id < (select max(m) from unnest(p_ids) m) and p.id <> all (p_ids)
+      where p.id > v_after and p.id < (select max(m) from unnest(p_ids) m) and p.id <> all (p_ids)
       order by p.id limit v_most) o;
   lowest := v_others[1];
   if cardinality(v_others) = v_most then
@@ -157,10 +164,11 @@ end $$;
 -- Adds events in the transaction that calls it. With p_hold_ms relays leave them alone for so long, for somebody who
 -- knows of the commit to send them. Answers the ids of what is held, in their order, and the time. Under cdc nothing is held for
 -- a publisher, since the reader is as quick, and both would send it.
--- It also answers which of them wait behind others, as behind_others; all of them, where that is not known
--- before the commit: without p_after, and to a transaction that does not see what has committed since it began.
+-- It also answers which of them wait behind others, as behind_others. Where nobody looks before the commit that may be all of
+-- them, and nothing is known of what waits after p_after: without p_after, and in a transaction that does not see what has
+-- committed since it began.
 create function {{schema}}.add_events(
-  p_events {{schema}}.outbox_columns, p_now timestamptz, p_hold_ms integer, p_after bigint,
+  p_events {{schema}}.outbox_columns, p_now timestamptz, p_hold_ms integer, p_after bigint, p_life text,
   out ids bigint[], out at_ms bigint, out behind bigint[], out lowest bigint
 ) language plpgsql
   set jit = off
@@ -196,8 +204,9 @@ begin
     ids := null;
   elsif p_after is null or current_setting('transaction_isolation') <> 'read committed' then
     behind := ids;
+    lowest := p_after + 1;
   else
-    select b.behind, b.lowest into behind, lowest from {{schema}}.behind_others(ids, p_events.key, p_after) b;
+    select b.behind, b.lowest into behind, lowest from {{schema}}.behind_others(ids, p_events.key, p_after, p_life) b;
   end if;
 end $$;
 
@@ -227,7 +236,7 @@ end $$;
 
 -- The same, held for whoever knows of the commit: answers as add_events.
 create function {{schema}}.add_held_event(
-  p_now timestamptz, p_hold_ms integer, p_after bigint, p_event text[], p_payload text, p_payload_bytes text,
+  p_now timestamptz, p_hold_ms integer, p_after bigint, p_life text, p_event text[], p_payload text, p_payload_bytes text,
   out ids bigint[], out at_ms bigint, out behind bigint[], out lowest bigint
 ) language plpgsql
   set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -237,6 +246,7 @@ declare
   v_now timestamptz := coalesce(p_now, clock_timestamp());
   v_payload bytea := decode(p_payload_bytes, 'base64');
   v_is_behind boolean := true;
+  v_after bigint := case when p_life = {{schema}}.server_life() then p_after else 0 end;
 begin
   at_ms := floor(extract(epoch from v_now) * 1000);
   insert into {{schema}}.saga_outbox_pending as p (id, created_at, shard, bytes, partition_key, available_at)
@@ -258,7 +268,9 @@ begin
   if p_after is not null and current_setting('transaction_isolation') = 'read committed' then
     select min(o.id), count(*) = 1000 or coalesce(bool_or(o.partition_key = p_event[4]), false) into lowest, v_is_behind from (
       select p.id, p.partition_key from {{schema}}.saga_outbox_pending p
-        where p.id > p_after and p.id < v_id order by p.id limit 1000) o;
+        where p.id > v_after and p.id < v_id order by p.id limit 1000) o;
+  else
+    lowest := p_after + 1;
   end if;
   ids := array[v_id];
   if v_is_behind then behind := ids; end if;
@@ -431,7 +443,7 @@ end $$;
 -- A crash forgets ids whose log was not flushed, and a standby that takes over those that it had not received: they are
 -- given out again. So with them goes where the log ends, how far it is flushed, and which server says so, since when.
 create function {{schema}}.undecided_ids()
-returns table (last_id bigint, writers text, logged bigint, flushed bigint, server text) language plpgsql volatile as $$
+returns table (last_id bigint, writers text, logged bigint, flushed bigint, life text) language plpgsql volatile as $$
 declare
   v_last bigint;
   v_logged bigint;
@@ -440,7 +452,7 @@ begin
   select s.last_value - case when s.is_called then 0 else 1 end into v_last from {{schema}}.saga_outbox_id s;
   v_logged := pg_current_wal_insert_lsn() - '0/0'::pg_lsn;
   return query select v_last, coalesce(string_agg(l.virtualtransaction, ' '), ''), v_logged,
-      (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint, extract(epoch from pg_postmaster_start_time())::text
+      (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint, {{schema}}.server_life()
     from pg_locks l
     where l.locktype = 'relation' and l.relation = '{{schema}}.saga_outbox_pending'::regclass
       and l.database = (select d.oid from pg_database d where d.datname = current_database())

@@ -4,7 +4,7 @@ select {{schema}}.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
 -- name: appendAndPublish
 select {{schema}}.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)::text as at,
   array_to_json(e.ids)::text as ids, e.at_ms::text as added_at, array_to_json(e.behind)::text as behind, e.lowest::text as lowest
-  from {{schema}}.add_events($16, $2, $17, $18) e
+  from {{schema}}.add_events($16, $2, $17, $18, $19) e
 
 -- name: appendEvent
 select {{schema}}.append_event($1, $2, $3, $4, $5, $6, $7, $8, $9)::text as at

@@ -4,12 +4,13 @@ call {{schema}}.add_event($1::timestamptz, $2::text::text[], $3::text, $4::text)
 
 -- name: addHeldEvent
 select array_to_json(e.ids)::text as ids, e.at_ms::text as added_at, array_to_json(e.behind)::text as behind, e.lowest::text as lowest
-  from {{schema}}.add_held_event($1::timestamptz, $2::integer, $3::bigint, $4::text::text[], $5::text, $6::text) e
+  from {{schema}}.add_held_event(
+    $1::timestamptz, $2::integer, $3::bigint, $4::text, $5::text::text[], $6::text, $7::text) e
 
 -- name: addEvents
 select array_to_json(e.ids)::text as ids, e.at_ms::text as added_at, array_to_json(e.behind)::text as behind, e.lowest::text as lowest
   from {{schema}}.add_events(
-    json_populate_record(null::{{schema}}.outbox_columns, $4::text::json), $1::timestamptz, $2::integer, $3::bigint) e
+    json_populate_record(null::{{schema}}.outbox_columns, $5::text::json), $1::timestamptz, $2::integer, $3::bigint, $4::text) e
 
 -- name: balanceShards
 select array_to_json(b.held)::text as held, b.share::text as share from {{schema}}.balance_shards($1::bigint) b
@@ -25,7 +26,7 @@ copy (select * from {{schema}}.take_events($1, $2, $3, $4, $5, $6)) to stdout (f
 select {{schema}}.settle_events($1, $2, $3, $4, $5)
 
 -- name: undecidedIds
-select u.last_id::text as last_id, u.writers, u.logged::text as logged, u.flushed::text as flushed, u.server
+select u.last_id::text as last_id, u.writers, u.logged::text as logged, u.flushed::text as flushed, u.life
   from {{schema}}.undecided_ids() u
 
 -- name: outboxBacklog
@@ -35,7 +36,7 @@ select count(*)::text as pending,
   from {{schema}}.saga_outbox_pending p
 
 -- name: behindOthers
-select array_to_json(b.behind)::text as behind, b.lowest::text as lowest from {{schema}}.behind_others($1, $2, $3) b
+select array_to_json(b.behind)::text as behind, b.lowest::text as lowest from {{schema}}.behind_others($1, $2, $3, $4) b
 
 -- name: settleHeld
 with sent as (

@@ -52,9 +52,8 @@ for _, id in ipairs(R.ids) do
   call('ZADD', K .. 'processed', now, text())
   call('DEL', lockOf(id))
 end
-local ids = publish(R.shards, now, 0)
-tell()
-return ids`,
+publish(R.shards, now, 0)
+tell()`,
   ),
 
   /** Request: events (flow, id, at). Texts: of each its place among the seen, and itself. */
