@@ -13,7 +13,7 @@ export interface Stepped {
 
 let published = 0;
 
-const toSaga = (name: string, publish: (ctx: StepContext<unknown>) => void) =>
+const toSaga = (name: string, publish: (ctx: StepContext) => void) =>
   saga(name)
     .step("reserve", { do: () => {}, undo: () => {} })
     .step("charge", { do: publish, undo: () => {} })

@@ -182,7 +182,7 @@ export interface RowChange {
 export interface AppendReceipt {
   /** Time of the write, and `at` of its events; where the database's clock went back, never before a saga's last `at`. */
   readonly at: number;
-  /** The events that were added, if there are any, in the order of the entries. */
+  /** The events that are held, if there are any, in the order of the entries. */
   readonly added?: readonly AddedEvent[] | undefined;
 }
 

@@ -48,7 +48,8 @@ function append(tables: Tables, batch: AppendBatch): AppendReceipt {
   // Last, so that mail reaches whatever began in this batch and wakes whatever was released in it.
   for (const { mails } of batch.entries) for (const mail of mails) putMail(tables, mail);
   const events = batch.entries.flatMap(({ outbox }) => outbox);
-  return { at: check.at, added: tables.publish(events, check.at, batch.holdMs) };
+  const added = tables.publish(events, check.at, batch.holdMs);
+  return added.length === 0 ? { at: check.at } : { at: check.at, added };
 }
 
 function tailOf(tables: Tables, sagaId: string): Tail | undefined {

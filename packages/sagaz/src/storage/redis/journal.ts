@@ -69,10 +69,9 @@ async function append(
   for (const { outbox } of entries) texts.push(...outbox.map(toPendingText));
   const call = { script: journalScripts.append, request, texts };
   const [at, ids] = await database.keep<[number, string[]]>(call);
+  if (holdMs === 0 || ids.length === 0) return { at };
   // Whether anything waits before them is asked afterwards: it costs little here, where nobody waits for a disk.
-  return holdMs === 0
-    ? { at }
-    : { at, added: ids.map((id) => ({ id: Number(id), createdAt: at, isFree: false })) };
+  return { at, added: ids.map((id) => ({ id: Number(id), createdAt: at, isFree: false })) };
 }
 
 /** What the script must know of an entry. Most have nothing but events: reading more is what it spends its time on. */
