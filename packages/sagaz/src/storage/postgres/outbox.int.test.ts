@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, inject, onTestFinished, test } from "vitest";
 import { createDatabase, runSql } from "../../../../../tools/servers/postgres-databases.ts";
@@ -184,6 +183,20 @@ async function untilKnown(room: Parameters<typeof hold>[0]): Promise<void> {
   await waitUntil("it is known", isFree);
 }
 
+/** Until it is known that what is written now is decided: ten times a second it is asked for. */
+async function untilDecided(
+  room: Parameters<typeof hold>[0],
+  before: () => Promise<unknown> = async () => {},
+): Promise<void> {
+  let looks = 0;
+  const look = async () => {
+    await before();
+    await untilKnown(room);
+    return (looks += 1) > 8;
+  };
+  await waitUntil("it is decided", look, { everyMs: 60 });
+}
+
 const old = "begin isolation level repeatable read";
 
 test("what is held is told together with its write what waits before it, where that is known by then", async () => {
@@ -219,11 +232,7 @@ test("who does not look does not tell either that nothing waits", async () => {
   const room = await open(inject("postgresUrl"));
   await untilKnown(room);
   await hold(room, ["k"]);
-  // Until it is known to be decided, as it is asked for ten times a second.
-  for (let n = 0; n < 8; n += 1) {
-    await untilKnown(room);
-    await delay(60);
-  }
+  await untilDecided(room);
   for (const keys of [["other"], ["other", "another"]])
     for (const end of [{}, { end: "rollback" as const }]) await hold(room, keys, { begin: old, ...end });
   const { ids, behind } = await hold(room, ["k"]);
@@ -251,11 +260,7 @@ test("behind a transaction that is open for long a write does not walk over all 
 test("what was learnt of one server says nothing of another one that takes over", async () => {
   const room = await open(inject("postgresUrl"));
   await untilKnown(room);
-  for (let n = 0; n < 8; n += 1) {
-    await runSql(room.url, "delete from sagaz.saga_outbox_pending");
-    await untilKnown(room);
-    await delay(60);
-  }
+  await untilDecided(room, () => runSql(room.url, "delete from sagaz.saga_outbox_pending"));
   await runSql(room.url, "delete from sagaz.saga_outbox_pending");
   // As on a standby that has not received the last ids, and gives them out again.
   const takeOver = [
