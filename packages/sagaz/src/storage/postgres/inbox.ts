@@ -44,7 +44,7 @@ export class PostgresInbox implements InboxStorage {
     work: InboxWork,
   ): Promise<readonly InboxAnswer[]> {
     const idleMsMax = Math.min(Math.ceil(request.idleMsMax), settingMax);
-    const begin = toBegin(idleMsMax);
+    const begin = `begin; ${withLiterals(this.#database.sql.boundTransaction, [idleMsMax])}`;
     return this.#database.transactions.pass(() =>
       this.#database.borrow(async (connection) => {
         const runner = openRunner(connection, "a handler");
@@ -101,15 +101,6 @@ export class PostgresInbox implements InboxStorage {
   }
 }
 
-/**
- * Else the server would wait for who is frozen or cut off, or for a statement of the handler's that waits for a lock, and the
- * others of its name for the notes it holds. A shorter time for statements, which the role or the database has, stays.
- */
-function toBegin(ms: number): string {
-  return `begin; select set_config('idle_in_transaction_session_timeout', '${ms}', true),
-    case when current_setting('statement_timeout') = '0' then set_config('statement_timeout', '${ms}', true) end`;
-}
-
 async function processNoted(
   sql: Sql,
   noting: Noting,
@@ -125,8 +116,11 @@ async function processNoted(
     results.set(need(messages[n], "it is a place of the list").eventId, worked[place] ?? null);
   await keep(sql, noting, results);
   const unknown = messages.filter(({ eventId }) => !known.has(eventId)).map(({ eventId }) => eventId);
-  if (unknown.length > 0)
-    for (const one of (await lookUp(sql, noting, unknown)).map(toKnown)) known.set(one[0], one);
+  if (unknown.length > 0) {
+    // Of several only those that are new were answered.
+    const rows = await noting.run(sql.keptResults, [noting.request.consumerName, textArray(unknown)]);
+    for (const one of rows.map(toKnown)) known.set(one[0], one);
+  }
   return messages.map(({ eventId }) => {
     const result = results.get(eventId);
     if (result !== undefined) return { isDuplicate: false, result };
@@ -150,16 +144,6 @@ async function keep(
       textArray(kept.map(([id]) => id)),
       textArray(kept.map(([, result]) => result)),
     ]);
-}
-
-/** What another transaction had noted while ours waited for it was not there yet when our statement began to look. */
-function lookUp(
-  sql: Sql,
-  { request: { consumerName, messages }, run }: Noting,
-  ids: readonly string[],
-): Promise<readonly Row[]> {
-  if (messages.length === 1) return run(sql.keptResult, [consumerName, ids[0]]);
-  return run(sql.keptResults, [consumerName, textArray(ids)]);
 }
 
 /** By their places: what a library of the user's makes of a column's name, camel case say, is not ours to know. */
