@@ -26,6 +26,10 @@ describe("an event", () => {
     });
   });
 
+  test("with headers that are empty has none", () => {
+    expect(toOutboxRow({ ...event, headers: {} }, defaults).headers).toBeNull();
+  });
+
   test("of a saga has its key, subject, correlation and trace, unless it says otherwise", () => {
     const saga = {
       ...defaults,
