@@ -166,6 +166,14 @@ describe("an optimistic publisher", () => {
     expect(town.publisher.counts).toEqual({ sent: 5, released: 0 });
   });
 
+  test("sends in the order of the writes what is offered in another one", async () => {
+    const town = await new Town().started();
+    const offers = [await town.write(["a/0"]), await town.write(["a/1"]), await town.write(["a/2"])];
+    for (const n of [0, 2, 1]) offers[n]?.();
+    await town.clock.advance(1);
+    expect(town.taken).toEqual(["publisher a/0", "publisher a/1", "publisher a/2"]);
+  });
+
   test("leaves to the relay what comes too late", async () => {
     const town = await new Town().started();
     let answer = () => {};

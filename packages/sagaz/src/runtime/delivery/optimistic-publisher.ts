@@ -171,7 +171,8 @@ export class OptimisticPublisher {
   async #run(): Promise<void> {
     while (this.#state === "started" || this.#waiting.length > 0) {
       if (this.#waiting.length === 0) await this.#rest.for(REST_MS);
-      const batch = this.#waiting.slice(0, BATCH_MAX);
+      // Whoever waited for a lock of another transaction's may hear of his commit before that one does.
+      const batch = this.#waiting.slice(0, BATCH_MAX).sort((a, b) => a.id - b.id);
       this.#waiting = this.#waiting.slice(BATCH_MAX);
       // What was written after a free event of its key is not free, unless it was written together with it.
       await this.#send(batch.filter(({ isFree }) => isFree));

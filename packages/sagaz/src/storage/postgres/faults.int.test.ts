@@ -375,3 +375,29 @@ test("a failover that has lost a registration does not give its epoch to another
   expect((await room.storage.leases.beat(epoch)).alive).toBe(false);
   expect((await room.storage.leases.beat(others[0])).alive).toBe(true);
 });
+
+test.for(["read committed", "repeatable read"])(
+  "workers that register at the same time get epochs of their own: %s",
+  async (isolation) => {
+    const { url } = await createDatabase(inject("postgresUrl"), { name: "epochs" });
+    const before = await openRoom({ url });
+    const [{ name } = { name: "" }] = await before.sql("select current_database() as name");
+    await before.sql(`alter database "${String(name)}" set default_transaction_isolation = '${isolation}'`);
+    await before.close();
+    const others = await openRoom({ url });
+    onTestFinished(() => others.close());
+    // Without definitions: two that note the same one at once are to be repeated at repeatable read.
+    const epochs = await Promise.all(
+      Array.from({ length: 10 }, () => register(others.storage, { definitions: [] })),
+    );
+    expect(new Set(epochs).size).toBe(10);
+  },
+);
+
+test("a registration that waits holds up no other", async () => {
+  const waiting = await room.pool.connect();
+  await waiting.query("begin; select sagaz.register_worker('waits', 5000, '[]', null)");
+  await register(room.storage);
+  await waiting.query("rollback");
+  waiting.release();
+});

@@ -28,11 +28,17 @@ begin
   end if;
   -- By the clock, where that is ahead: a standby that takes over, and has lost a registration, does not give its epoch to
   -- another worker, while the first one goes on by it.
-  perform pg_advisory_xact_lock(hashtext('sagaz epochs of {{schema}}'));
   select greatest(coalesce(max(w.epoch), 0) + 1, floor(extract(epoch from v_now) * 1000)) into v_epoch
     from {{schema}}.saga_workers w;
-  insert into {{schema}}.saga_workers (epoch, worker_name, lease_ms, registered_at, heartbeat_at)
-    values (v_epoch, p_name, p_lease_ms, v_now, v_now);
+  loop
+    begin
+      insert into {{schema}}.saga_workers (epoch, worker_name, lease_ms, registered_at, heartbeat_at)
+        values (v_epoch, p_name, p_lease_ms, v_now, v_now);
+      exit;
+    exception when unique_violation then -- somebody else came at the same time
+      v_epoch := v_epoch + 1;
+    end;
+  end loop;
   insert into {{schema}}.saga_worker_definitions (epoch, saga_name, version)
     select distinct v_epoch, d.name, d.version from json_to_recordset(p_definitions) d(name text, version integer);
   update {{schema}}.saga_executions e set wake_at = v_now

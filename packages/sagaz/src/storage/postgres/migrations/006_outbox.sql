@@ -448,8 +448,9 @@ declare
   v_last bigint;
   v_logged bigint;
 begin
-  -- Before the first call the sequence's last value is one that it has not given out yet.
-  select s.last_value - case when s.is_called then 0 else 1 end into v_last from {{schema}}.saga_outbox_id s;
+  -- Not from the sequence as a table: that reads it without its lock, and may find the value that nextval() logs ahead, 32
+  -- ids that nobody has yet.
+  v_last := coalesce(pg_sequence_last_value('{{schema}}.saga_outbox_id'::regclass), 0);
   v_logged := pg_current_wal_insert_lsn() - '0/0'::pg_lsn;
   return query select v_last, coalesce(string_agg(l.virtualtransaction, ' '), ''), v_logged,
       (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint, {{schema}}.server_life()

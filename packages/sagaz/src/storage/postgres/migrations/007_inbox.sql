@@ -53,7 +53,7 @@ begin
 end $$;
 
 -- Bounds the transaction that calls it: the server would wait for who is frozen or cut off, or for a statement of a handler's that
--- waits for a lock, and others for the notes it holds. A shorter time for statements, which the role or the database has, stays.
+-- waits for a lock, and others for the notes it holds. A time for statements that the role or the database has set stays.
 create function {{schema}}.bound_transaction(p_ms integer) returns void language plpgsql as $$
 begin
   perform set_config('idle_in_transaction_session_timeout', p_ms::text, true);
