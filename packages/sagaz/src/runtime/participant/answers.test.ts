@@ -84,6 +84,16 @@ describe("the reason that a handler gives", () => {
       { message: "sold out", details: { notKept: expect.any(String) } },
     ],
     [
+      "details that cannot be read",
+      () =>
+        fail("sold out", {
+          get left() {
+            throw new TypeError("it has gone");
+          },
+        }),
+      { message: "sold out", details: { notKept: expect.any(String) } },
+    ],
+    [
       "details that are too much",
       () => fail("sold out", { text: "x".repeat(2_000_000) }),
       { message: "sold out", details: { notKept: expect.stringContaining("details") } },
