@@ -1,4 +1,5 @@
 import { isSagaError, SagaError } from "../core/errors.ts";
+import { need } from "../core/must.ts";
 import type { AppendEntry, SagaStorage, Tail } from "../ports/storage.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -257,7 +258,7 @@ export class JournalWriter {
     const { sagaId, firstSeq: seq } = entry;
     const verdict = judge(entry, {
       tail: stored.get(sagaId),
-      ackedSeq: acked.get(sagaId) ?? 0,
+      ackedSeq: need(acked.get(sagaId), "all sagas of a batch are looked up"),
       epoch: this.#epoch,
     });
     if (verdict === "not written") return true;

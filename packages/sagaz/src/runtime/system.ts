@@ -45,10 +45,12 @@ export const systemChance: Chance = {
   },
 };
 
-const HEX = Buffer.from("0123456789abcdef");
+/** Character codes. Views, not arrays: what they answer is a number for certain, and no default is needed for what is not there. */
+const DIGITS = new DataView(new TextEncoder().encode("0123456789abcdef").buffer);
 
 /** Used and left within one call: making a buffer costs more than filling it. */
 const idBytes = new Uint8Array(16);
+const idView = new DataView(idBytes.buffer);
 const idText = Buffer.alloc(36, "-");
 
 /**
@@ -56,26 +58,25 @@ const idText = Buffer.alloc(36, "-");
  * was created, so that a look-up by id alone finds the right partition.
  */
 export function newId(atMs: number, chance: Chance): string {
-  const bytes = idBytes;
-  chance.fillBytes(bytes);
+  chance.fillBytes(idBytes);
   let rest = atMs;
   for (let i = 5; i >= 0; i--) {
-    bytes[i] = rest % 256;
+    idBytes[i] = rest % 256;
     rest = Math.floor(rest / 256);
   }
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return toText(bytes);
+  idView.setUint8(6, (idView.getUint8(6) & 0x0f) | 0x70);
+  idView.setUint8(8, (idView.getUint8(8) & 0x3f) | 0x80);
+  return toText(idView);
 }
 
 /** The usual notation of an id. */
-function toText(bytes: Uint8Array): string {
+function toText(id: DataView): string {
   let at = 0;
   for (let i = 0; i < 16; i++) {
-    const byte = bytes[i] ?? 0;
+    const byte = id.getUint8(i);
     if (i === 4 || i === 6 || i === 8 || i === 10) at++; // the dash
-    idText[at++] = HEX[byte >> 4] ?? 0;
-    idText[at++] = HEX[byte & 0x0f] ?? 0;
+    idText[at++] = DIGITS.getUint8(byte >> 4);
+    idText[at++] = DIGITS.getUint8(byte & 0x0f);
   }
   return idText.toString("latin1");
 }

@@ -120,6 +120,32 @@ test("what is refused, and what follows it in its key, is left to the tables", a
   expect(room.left).toEqual([1, 3]);
 });
 
+test("what goes to a URL, and what follows it in its key, is left to the tables, though a whole look finds nothing else", async () => {
+  const room = new Room();
+  for (const place of [0, 1])
+    room.pending[place] = { ...toEvent(place + 1, "ab"[place] ?? ""), topic: "https://shop/" };
+  expect(await room.drain()).toBe(true);
+  expect(room.sent).toEqual(["4"]);
+  expect(room.left).toEqual([1, 2, 3, 5]);
+});
+
+test("a look that brought nothing, and not for want of more, is no end", async () => {
+  const room = new Room();
+  const take = room.take.bind(room);
+  let looks = 0;
+  room.take = (request) => ((looks += 1) === 1 ? { events: [], isAll: false } : take(request));
+  expect(await room.drain()).toBe(true);
+  expect(room.sent).toEqual(["1", "2", "3", "4", "5"]);
+});
+
+test("what came after the slot was made is left to it: that ends the draining, however much there is", async () => {
+  const room = new Room();
+  for (let id = 6; id < 20; id++) room.pending.push(toEvent(id, "d"));
+  expect(await room.drain()).toBe(true);
+  expect(room.sent).toEqual(["1", "2", "3", "4", "5"]);
+  expect(room.left).toHaveLength(14);
+});
+
 test("one that is ended before it is through says so", async () => {
   const room = new Room();
   expect(await room.drain(() => room.sent.length < 2)).toBe(false);

@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { InMemoryBroker } from "../../brokers/memory/index.ts";
 import { SagaError } from "../../core/errors.ts";
 import { silentLog } from "../../ports/log.ts";
@@ -68,6 +68,22 @@ class Town {
 }
 
 describe("an inbox worker", () => {
+  test("whose storage fails with an error that is none of ours says so, and goes on when that is over", async () => {
+    const town = new Town();
+    expect(await town.worker().health()).toEqual({ isUp: false, detail: "it is not started" });
+    const worker = await town.started();
+    const process = vi
+      .spyOn(town.storage.inbox, "process")
+      .mockRejectedValue(new TypeError("a driver's bug"));
+    onTestFinished(() => process.mockRestore());
+    await town.send("a/1");
+    await town.until(async () => !(await worker.health()).isUp);
+    expect((await worker.health()).detail).toContain("a driver's bug");
+    process.mockRestore();
+    await town.until(async () => (await worker.health()).isUp);
+    expect(town.handled).toEqual(["1"]);
+  });
+
   test("handles what comes, once, also when it comes again", async () => {
     const town = new Town();
     const worker = await town.started();

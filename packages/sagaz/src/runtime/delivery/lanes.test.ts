@@ -221,14 +221,15 @@ describe("a lane stands still", () => {
     const policy = { attemptsMax: 5, onPoison: () => "dead-letter" as const, luck: () => 1 };
     const clock = { now: 0, monotonic: () => clock.now };
     const lanes = new Lanes({ broker, policy, counts, clock, log: silentLog });
-    const sendOf = async (key: string, id = 1) => {
+    const toEvent = (payload: string, id: number) => {
       const row = toOutboxRow(
-        { topic: `${destination.origin}/`, type: "t", payload: key },
+        { topic: `${destination.origin}/`, type: "t", payload },
         { newId: () => "id", source: "/", bytesMax: 100 },
       );
-      const event = { ...row, id, createdAt: 0, attempts: 0, waitMs: 0 };
-      return lanes.send({ key, events: [event], rest: [] });
+      return { ...row, id, createdAt: 0, attempts: 0, waitMs: 0 };
     };
+    const sendOf = async (key: string, id = 1, then: readonly string[] = []) =>
+      lanes.send({ key, events: [key, ...then].map((one, n) => toEvent(one, id + n)), rest: [] });
     const send = async () => (await sendOf("k")).waitMs;
     return { destination, lanes, send, sendOf, counts, clock };
   }
@@ -274,6 +275,21 @@ describe("a lane stands still", () => {
       expect(failed).toMatchObject([{ id: 1, attempts: 1, error: expect.stringContaining("takes others") }]);
     }
     expect((await sendOf("bad", 2)).failed).toEqual([]); // another message: its own hour
+  });
+
+  test("and what follows that message in its lane is refused neither, nor sent before it", async () => {
+    const { destination, sendOf, clock } = await openLanes(stumbling);
+    const sendAll = () => sendOf("bad", 1, ["next", "last"]);
+    await sendAll();
+    clock.now += 1;
+    await sendOf("good");
+    await sendAll();
+    clock.now += hourMs + 1;
+    await sendOf("good");
+    const verdict = await sendAll();
+    expect(verdict.failed).toMatchObject([{ id: 1 }]);
+    expect(verdict.sent).toEqual([]);
+    expect(new Set(bodies(destination))).toEqual(new Set(["bad", "good"]));
   });
 
   test("for ever when its URL takes nothing, or took nothing for that hour, or cannot be reached", async () => {

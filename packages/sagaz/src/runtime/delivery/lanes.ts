@@ -1,6 +1,7 @@
 import { toChains } from "../../core/delivery/chains.ts";
 import { isUrl, toShown } from "../../core/delivery/url-topic.ts";
 import { SagaError } from "../../core/errors.ts";
+import { need } from "../../core/must.ts";
 import type { MessageOutlet } from "../../ports/broker.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
@@ -62,8 +63,12 @@ export interface LaneVerdict extends BatchVerdict {
 
 /** What a lane sends of these events, which are all of it. */
 export function toLaneBatch(all: readonly PendingEvent[]): LaneBatch {
-  const key = all[0]?.key ?? "";
-  return { key, events: all.slice(0, LANE_BATCH_MAX), rest: all.slice(LANE_BATCH_MAX) };
+  return { key: firstOf(all).key, events: all.slice(0, LANE_BATCH_MAX), rest: all.slice(LANE_BATCH_MAX) };
+}
+
+/** The first of a lane's events: there is no lane without one. */
+export function firstOf(events: readonly PendingEvent[]): PendingEvent {
+  return need(events[0], "a lane has an event");
 }
 
 /** Sorts events into lanes, which are the keys of those whose topic is a URL, and all others. */
@@ -73,7 +78,9 @@ export function toLanes(events: readonly PendingEvent[]): {
 } {
   const posted = events.filter(({ topic }) => isUrl(topic));
   if (posted.length === 0) return { lanes: [], others: events };
-  const lanes = toChains(posted).map((places) => toLaneBatch(places.flatMap((place) => posted[place] ?? [])));
+  const lanes = toChains(posted).map((places) =>
+    toLaneBatch(places.map((place) => need(posted[place], "a chain names places of its messages"))),
+  );
   return { lanes, others: events.filter(({ topic }) => !isUrl(topic)) };
 }
 
@@ -114,7 +121,7 @@ export class Lanes {
     const answers = broker.posts
       ? await publishEvents(broker, events)
       : events.map((one) => noPost(broker, one));
-    const url = toShown(events[0]?.topic ?? "");
+    const url = toShown(firstOf(events).topic);
     const verdict = judgeBatch(events, this.#refusePoison(key, { url, events, answers }), policy);
     if (verdict.sent.length > 0) this.#took(key, url);
     if (verdict.outage) return { ...verdict, waitMs: this.#met(key, { url, outage: verdict.outage }) };

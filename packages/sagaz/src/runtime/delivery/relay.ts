@@ -17,7 +17,7 @@ import { BrokerOutage } from "./broker-outage.ts";
 import { HeldKeys } from "./held-keys.ts";
 import { LaneNotes } from "./lane-notes.ts";
 import type { Note } from "./lane-notes.ts";
-import { Lanes, toLaneBatch, toLanes } from "./lanes.ts";
+import { firstOf, Lanes, toLaneBatch, toLanes } from "./lanes.ts";
 import type { LaneBatch, LaneVerdict } from "./lanes.ts";
 import { publishEvents } from "./publish-events.ts";
 import { Rest } from "./rest.ts";
@@ -345,8 +345,7 @@ export class Relay {
 
   /** Nothing waits for it but what follows in its lane. */
   #post(lane: LaneBatch): void {
-    const fromId = lane.events[0]?.id ?? 0;
-    this.#held.hold(lane.key, { fromId, forMs: Number.POSITIVE_INFINITY });
+    this.#held.hold(lane.key, { fromId: firstOf(lane.events).id, forMs: Number.POSITIVE_INFINITY });
     const posting = this.#lanes.send(lane).then((verdict) => this.#posted(lane, verdict));
     this.#posting.add(posting);
     void posting.finally(() => this.#posting.delete(posting));
@@ -364,7 +363,7 @@ export class Relay {
     await this.#laneNotes.add(verdict);
     if (sent.length === events.length && this.#mayGoOn(rest)) return this.#post(toLaneBatch(rest));
     for (const { id } of rest) this.#inFlight.delete(id);
-    this.#held.hold(key, { fromId: events[0]?.id ?? 0, forMs: waitMs });
+    this.#held.hold(key, { fromId: firstOf(events).id, forMs: waitMs });
     this.#rest.end();
   }
 
