@@ -45,12 +45,10 @@ export const systemChance: Chance = {
   },
 };
 
-/** Character codes. Views, not arrays: what they answer is a number for certain, and no default is needed for what is not there. */
-const DIGITS = new DataView(new TextEncoder().encode("0123456789abcdef").buffer);
+const HEX = Buffer.from("0123456789abcdef");
 
 /** Used and left within one call: making a buffer costs more than filling it. */
 const idBytes = new Uint8Array(16);
-const idView = new DataView(idBytes.buffer);
 const idText = Buffer.alloc(36, "-");
 
 /**
@@ -58,25 +56,26 @@ const idText = Buffer.alloc(36, "-");
  * was created, so that a look-up by id alone finds the right partition.
  */
 export function newId(atMs: number, chance: Chance): string {
-  chance.fillBytes(idBytes);
+  const bytes = idBytes;
+  chance.fillBytes(bytes);
   let rest = atMs;
   for (let i = 5; i >= 0; i--) {
-    idBytes[i] = rest % 256;
+    bytes[i] = rest % 256;
     rest = Math.floor(rest / 256);
   }
-  idView.setUint8(6, (idView.getUint8(6) & 0x0f) | 0x70);
-  idView.setUint8(8, (idView.getUint8(8) & 0x3f) | 0x80);
-  return toText(idView);
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return toText(bytes);
 }
 
 /** The usual notation of an id. */
-function toText(id: DataView): string {
+function toText(bytes: Uint8Array): string {
   let at = 0;
   for (let i = 0; i < 16; i++) {
-    const byte = id.getUint8(i);
+    const byte = bytes[i] ?? 0;
     if (i === 4 || i === 6 || i === 8 || i === 10) at++; // the dash
-    idText[at++] = DIGITS.getUint8(byte >> 4);
-    idText[at++] = DIGITS.getUint8(byte & 0x0f);
+    idText[at++] = HEX[byte >> 4] ?? 0;
+    idText[at++] = HEX[byte & 0x0f] ?? 0;
   }
   return idText.toString("latin1");
 }
