@@ -23,7 +23,9 @@ export function encodeWishes({ topics, owned }: MemberWishes): Buffer {
   ]);
 }
 
-export function decodeWishes(bytes: Buffer): MemberWishes {
+/** A member that says nothing wants nothing: it must not keep the leader from sharing out. */
+export function decodeWishes(bytes: Buffer | null): MemberWishes {
+  if (bytes === null || bytes.length < 2) return { topics: [], owned: new Map() };
   const reader = new ByteReader(bytes);
   const found = reader.int16();
   const topics = reader.list(() => reader.text());

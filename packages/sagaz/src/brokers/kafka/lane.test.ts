@@ -158,3 +158,57 @@ test("if the broker does not say which are bad, all are", async () => {
   expect(await codesOf(call)).toEqual(["SAGAZ_MESSAGE_REFUSED", "SAGAZ_MESSAGE_REFUSED"]);
   expect(lane.isEmpty).toBe(true);
 });
+
+test("a message that is too large is refused with its size; several go in smaller batches", async () => {
+  const lane = new Lane("t", 0);
+  const call = load(lane, ["a", "b"]);
+  lane.next(identity, roomy);
+  expect(lane.settle({ errorCode: 10, recordErrors: [] })).toBe(true);
+  const batch = lane.next(identity, 1); // a batch has one message at least
+  expect(batch?.messages.map(({ at }) => at)).toEqual([0]);
+  lane.settle({ errorCode: 18, errorMessage: "at most 5", recordErrors: [] });
+  lane.next(identity, 1);
+  lane.settle({ errorCode: 10, recordErrors: [] });
+  const [first, second] = await call.answered;
+  expect(first?.message).toContain(`its ${batch?.bytes} bytes are too many. at most 5`);
+  expect(second?.code).toBe("SAGAZ_MESSAGE_REFUSED");
+  expect(lane.isEmpty).toBe(true);
+});
+
+test("there is no batch when all that waits follows what was refused", async () => {
+  const lane = new Lane("t", 0);
+  const call = load(lane, ["a", "a"]);
+  lane.next(identity, 1);
+  lane.settle({ errorCode: 87, recordErrors: [] });
+  expect(lane.next(identity, 1)).toBeUndefined();
+  expect(lane.isEmpty).toBe(true);
+  expect(await codesOf(call)).toEqual(["SAGAZ_MESSAGE_REFUSED", "SAGAZ_BROKER_HELD_BACK"]);
+});
+
+test("an answer for a batch that was given up changes nothing but the end of the rest", async () => {
+  const lane = new Lane("t", 0);
+  const call = load(lane, ["a"], 10);
+  lane.next(identity, roomy);
+  lane.fail(trouble);
+  lane.expire(11);
+  expect(lane.settle(accepted)).toBe(true);
+  expect(lane.restMs).toBe(0);
+  expect(await codesOf(call)).toEqual(["SAGAZ_BROKER_UNAVAILABLE"]);
+  load(lane, ["b"]);
+  expect(lane.next(identity, roomy)).toMatchObject({ sequence: 0, identity });
+});
+
+test.each([7, 20])(
+  "a batch of which the broker is not sure (%s) is in doubt when it is given up",
+  (errorCode) => {
+    const lane = new Lane("t", 0);
+    load(lane, ["a"], 10);
+    const batch = lane.next(identity, roomy);
+    expect(lane.settle({ errorCode, recordErrors: [] })).toBe(true);
+    expect(lane.expire(9)).toBe(true);
+    expect(lane.next(identity, roomy)).toBe(batch);
+    expect(lane.expire(11)).toBe(true);
+    load(lane, ["a"]);
+    expect(lane.next(identity, roomy)).toMatchObject({ sequence: 0, identity: { epoch: 1 } });
+  },
+);

@@ -128,10 +128,10 @@ export class Lane {
   /** Answers what has been tried for long enough. False: as with `settle`. */
   expire(now: number): boolean {
     const batch = this.#batch;
-    const isOver = batch?.messages.some(({ call }) => call.until <= now) ?? false;
+    const isOver = batch !== undefined && batch.messages.some(({ call }) => call.until <= now);
     if (isOver) {
       this.#batch = undefined;
-      for (const message of batch?.messages ?? []) message.call.refuse(message, this.#trouble);
+      for (const message of batch.messages) message.call.refuse(message, this.#trouble);
     }
     if (this.#waiting.some(({ call }) => call.until <= now))
       this.#waiting = this.#waiting.filter((message) => {

@@ -93,7 +93,7 @@ export class Membership {
   ): Promise<{ memberId: string; assignment: Buffer }[]> {
     const known = members.map(({ memberId, metadata }) => ({
       id: memberId,
-      ...decodeWishes(metadata ?? Buffer.alloc(0)),
+      ...decodeWishes(metadata),
     }));
     const found = await this.#topics.find(known.flatMap(({ topics }) => topics));
     const counts = new Map<string, number>();
