@@ -34,6 +34,7 @@ export class Intake {
   #pollMs = 0;
   #isClaiming = false;
   #again = false;
+  #isStopped = false;
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
@@ -55,6 +56,7 @@ export class Intake {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#timers.stop();
   }
 
@@ -68,7 +70,8 @@ export class Intake {
         if (await this.#parts.taking(() => this.#claimOnce())) this.#again = true;
       }
     } catch (error) {
-      this.#parts.log.warn("sagaz: claiming work failed", { error: String(error) });
+      // The storage may be stopped under the last claim.
+      if (!this.#isStopped) this.#parts.log.warn("sagaz: claiming work failed", { error: String(error) });
     } finally {
       this.#isClaiming = false;
     }
