@@ -25,7 +25,7 @@ export interface TransactionAnswer {
 export interface Ending {
   /** Statements without parameters; empty: nothing. */
   readonly text: string;
-  /** Called with their rows, once it has committed. */
+  /** Called with their rows, once it has committed. It must not throw: who hears of an error takes it for a rollback. */
   readonly committed: (rows: TransactionAnswer["rows"]) => void;
 }
 

@@ -33,6 +33,7 @@ import { checkMigrated, migrate } from "./migrate.ts";
 import { connectionsHeld, poolSizeOf, type PgConnection, type PgPool } from "./pool.ts";
 import { PostgresOutbox } from "./outbox.ts";
 import { PendingStart } from "./pending-start.ts";
+import { UndecidedIds } from "./undecided-ids.ts";
 import { PostgresParticipants } from "./participants.ts";
 import { PostgresQueries } from "./queries.ts";
 import { PostgresUpkeep } from "./upkeep.ts";
@@ -172,13 +173,15 @@ export class PostgreSQLStorage implements SagaStorage {
     this.#migrates = options.migrate ?? true;
     this.#ownUpkeep = upkeep;
     const makePartitions = () => upkeep.makePartitions();
-    const pendingStart = new PendingStart(database);
+    // One for both: relays and publishers of a process ask the database together.
+    const undecided = new UndecidedIds(database);
+    const pendingStart = new PendingStart(undecided);
     this.journal = new PostgresJournal({ database, hints, makePartitions, pendingStart });
     this.leases = new PostgresLeases({ database, hints, doubtful });
     this.mailbox = new PostgresMailbox({ database, hints });
     this.queries = new PostgresQueries({ database, hints });
     this.upkeep = upkeep;
-    this.outbox = new PostgresOutbox({ database, hints, pendingStart });
+    this.outbox = new PostgresOutbox({ database, hints, undecided, pendingStart });
     this.inbox = new PostgresInbox({ database });
     this.deadLetters = new PostgresDeadLetters({ database, hints });
     this.flows = new PostgresFlows({ database });

@@ -26,7 +26,7 @@ import { toInsert, toText } from "./outbox-columns.ts";
 import type { PendingLook, PendingStart } from "./pending-start.ts";
 import { storable } from "./storable.ts";
 import { toAnswer } from "./taken-events.ts";
-import { UndecidedIds } from "./undecided-ids.ts";
+import type { UndecidedIds } from "./undecided-ids.ts";
 
 /** They travel as one text, and the largest events are of 1 MB. */
 const eventsPerStatement = 200;
@@ -50,10 +50,15 @@ export class PostgresOutbox implements OutboxStorage {
   readonly #places = new Map<number, Place>();
   readonly #pendingStart: PendingStart;
 
-  constructor(parts: { database: Database; hints: Hints; pendingStart: PendingStart }) {
+  constructor(parts: {
+    database: Database;
+    hints: Hints;
+    undecided: UndecidedIds;
+    pendingStart: PendingStart;
+  }) {
     this.#database = parts.database;
     this.#hints = parts.hints;
-    this.#undecided = new UndecidedIds(parts.database);
+    this.#undecided = parts.undecided;
     this.#pendingStart = parts.pendingStart;
   }
 

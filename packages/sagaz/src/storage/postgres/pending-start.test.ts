@@ -1,12 +1,13 @@
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { Database } from "./database.ts";
 import { PendingStart } from "./pending-start.ts";
+import { UndecidedIds } from "./undecided-ids.ts";
 
 /** What the server answers about ids; each look comes so late that it is asked again. */
 function open() {
   const server = { last_id: "10", life: "one", writers: "", flushed: "9", logged: "9" };
   const database = { sql: { undecidedIds: "" }, read: async () => [{ ...server }] };
-  const start = new PendingStart(database as unknown as Database);
+  const start = new PendingStart(new UndecidedIds(database as unknown as Database));
   let nowMs = 0;
   const now = vi.spyOn(performance, "now").mockImplementation(() => nowMs);
   onTestFinished(() => now.mockRestore());

@@ -1,5 +1,4 @@
-import type { Database } from "./database.ts";
-import { UndecidedIds, type Decided } from "./undecided-ids.ts";
+import type { Decided, UndecidedIds } from "./undecided-ids.ts";
 
 /** What a look for pending events begins with. */
 export interface PendingLook {
@@ -23,8 +22,8 @@ export class PendingStart {
   readonly #undecided: UndecidedIds;
   #known = { life: "", after: 0 };
 
-  constructor(database: Database) {
-    this.#undecided = new UndecidedIds(database);
+  constructor(undecided: UndecidedIds) {
+    this.#undecided = undecided;
   }
 
   /** Asks the database now and then. */
